@@ -1,0 +1,17 @@
+//! Compiles `proto/` without a system `protoc`.
+
+use std::{env, path::PathBuf};
+
+const PROTOS: &[&str] = &["doorward/v1/decision.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let files = protox::compile(PROTOS, ["proto"])?;
+    let descriptor = PathBuf::from(env::var("OUT_DIR")?).join("doorward.bin");
+    std::fs::write(descriptor, prost::Message::encode_to_vec(&files))?;
+    tonic_prost_build::configure()
+        .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
+        .compile_fds(files)?;
+    Ok(())
+}

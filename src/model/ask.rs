@@ -1,0 +1,140 @@
+//! What is asked, as every face hands it to the decision point.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
+
+use super::{
+    BundleName,
+    canonical::CanonicalRequest,
+    value::{EntityRef, Members},
+};
+
+/// One question with everything its asker sent.
+#[derive(Debug)]
+pub struct AccessRequest {
+    /// The face it came through.
+    pub face: Face,
+    /// How the asker proves who it is.
+    pub credential: CallerCredential,
+    /// The bundle it names, if any.
+    pub bundle: Option<BundleName>,
+    /// Whom the question is about.
+    pub subject: Subject,
+    /// What is asked.
+    pub question: Question,
+    /// Facts the asker states about entities.
+    pub entities: Vec<EntityFacts>,
+    /// Context members the asker states.
+    pub context: Members,
+    /// The least revision the answer must reflect.
+    pub at_least_revision: Option<String>,
+    /// The asker's own id of the request.
+    pub request_id: Option<String>,
+}
+
+/// A protocol by which Doorward is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Face {
+    /// `doorward.v1.DecisionService`.
+    Grpc,
+}
+
+/// How the asker proves who it is. Never printed.
+#[derive(Clone)]
+pub struct CallerCredential {
+    /// The peer's address, when it came over TCP.
+    pub peer: Option<SocketAddr>,
+    /// The secret of `Authorization: Bearer …` in the call's own metadata.
+    pub bearer: Option<String>,
+}
+
+impl fmt::Debug for CallerCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallerCredential")
+            .field("peer", &self.peer)
+            .field("bearer", &self.bearer.as_ref().map(|_| "***"))
+            .finish()
+    }
+}
+
+/// Whom a question is about.
+#[derive(Debug)]
+pub enum Subject {
+    /// The holder of an access token.
+    Token(AccessToken),
+    /// An entity the caller answers for (right `vouch`).
+    Entity(EntityFacts),
+    /// Nobody.
+    Anonymous,
+}
+
+/// A compact JWS as presented. Its text never reaches a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// Wraps a token as presented.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token's text, for verification only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(***)")
+    }
+}
+
+/// What is asked of a subject.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// An action and a resource, in the schema's words.
+    Named(NamedQuestion),
+    /// An HTTP request, which the bundle's routes translate.
+    Http(HttpAsk),
+}
+
+/// An action on a resource, in the schema's words.
+#[derive(Clone, Debug)]
+pub struct NamedQuestion {
+    /// The action's id, bare or full.
+    pub action: String,
+    /// The resource with the facts stated about it.
+    pub resource: EntityFacts,
+}
+
+/// An HTTP request to decide about.
+#[derive(Clone, Debug)]
+pub struct HttpAsk {
+    /// Method, host and path in their one canonical form.
+    pub request: CanonicalRequest,
+    /// Headers by lower-case name; only those an action declares are read.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// An entity with what someone states about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityFacts {
+    /// Which entity.
+    pub uid: EntityRef,
+    /// Attributes by name.
+    pub attributes: Members,
+    /// Parents in the hierarchy.
+    pub parents: Vec<EntityRef>,
+}
+
+impl EntityFacts {
+    /// An entity about which nothing is stated.
+    pub fn bare(uid: EntityRef) -> Self {
+        Self {
+            uid,
+            attributes: Members::new(),
+            parents: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The vocabulary of Doorward: plain types that every layer shares.
+//!
+//! **Invariant:** does no I/O, reads no clock, knows neither Cedar nor the wire.
+
+mod answer;
+mod ask;
+mod canonical;
+mod claims;
+mod id;
+mod json;
+mod record;
+mod refusal;
+mod rejection;
+mod value;
+
+pub use answer::{
+    Cause, Challenge, Decision, Effect, EvaluationFault, Obligation, Outcome, Reason,
+};
+pub use ask::{
+    AccessRequest, AccessToken, CallerCredential, EntityFacts, Face, HttpAsk, NamedQuestion,
+    Question, Subject,
+};
+pub use canonical::{CanonicalRequest, NotCanonical};
+pub use claims::{Actor, Claims};
+pub use id::{BundleName, CallerName, DecisionId, Digest, IssuerName, Revision};
+pub use jiff::{SignedDuration, Timestamp};
+pub use json::{JsonFault, JsonLimits, parse_json};
+pub use record::{Record, RecordOutcome};
+pub use refusal::{Refusal, Right, Violation};
+pub use rejection::{Rejection, RejectionCode};
+pub use value::{EntityRef, Members, Value};

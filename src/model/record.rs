@@ -1,0 +1,85 @@
+//! What the decision log keeps.
+
+use serde::Serialize;
+
+use super::{
+    BundleName, CallerName, Cause, DecisionId, Digest, EvaluationFault, Face, Obligation, Outcome,
+    Reason, Revision, Timestamp,
+};
+
+/// One line of the decision log: a decision or a refusal, with enough to find out why.
+///
+/// Holds no credential, no claim that the bundle does not map, and no header.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// When it was decided.
+    pub time: Timestamp,
+    /// The id the caller got.
+    pub decision_id: DecisionId,
+    /// The face it was asked through.
+    pub face: Face,
+    /// Who asked, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<CallerName>,
+    /// The asker's own id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The bundle, once chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleName>,
+    /// That bundle's digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle_digest: Option<Digest>,
+    /// The revision of stored data.
+    pub revision: Revision,
+    /// The first 16 hexadecimal digits of the token's SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The token's `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+    /// The principal, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// The action, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The resource, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: RecordOutcome,
+    /// From the request's arrival to this record, in microseconds.
+    pub latency_us: u64,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RecordOutcome {
+    /// It was decided.
+    Decision {
+        /// Allow or deny.
+        outcome: Outcome,
+        /// Why.
+        cause: Cause,
+        /// The policies that determined it.
+        reasons: Vec<Reason>,
+        /// Policies that failed.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        errors: Vec<EvaluationFault>,
+        /// What was demanded of the caller.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        obligations: Vec<Obligation>,
+    },
+    /// It was refused.
+    Refusal {
+        /// The kind of refusal.
+        refusal: &'static str,
+        /// The precise reason.
+        reason: &'static str,
+        /// The reason in words.
+        detail: String,
+    },
+}

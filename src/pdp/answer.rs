@@ -1,0 +1,65 @@
+//! What leaves the decision point.
+
+use crate::model::{BundleName, Decision, DecisionId, Digest, Refusal, Revision};
+
+/// A decision that a face may send. Only [`super::Pdp::answer`] makes one.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub(super) decision_id: DecisionId,
+    pub(super) decision: Decision,
+    pub(super) bundle: BundleName,
+    pub(super) digest: Digest,
+    pub(super) revision: Revision,
+    pub(super) may_explain: bool,
+}
+
+impl Answer {
+    /// The id by which the decision log knows it.
+    pub fn decision_id(&self) -> DecisionId {
+        self.decision_id
+    }
+
+    /// What was decided.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The bundle that decided.
+    pub fn bundle(&self) -> &BundleName {
+        &self.bundle
+    }
+
+    /// That bundle's digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The revision of stored data it reflects.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether the caller may see places and error texts.
+    pub fn may_explain(&self) -> bool {
+        self.may_explain
+    }
+}
+
+/// A refusal with the id by which the decision log knows it.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The id.
+    pub decision_id: DecisionId,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+impl Refused {
+    /// Gives a refusal its id.
+    pub fn new(decision_id: DecisionId, refusal: Refusal) -> Self {
+        Self {
+            decision_id,
+            refusal,
+        }
+    }
+}
