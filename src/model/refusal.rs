@@ -18,6 +18,8 @@ pub enum Refusal {
     },
     /// No bundle of that name or host.
     UnknownBundle,
+    /// No route of the bundle matches the HTTP request.
+    NoRoute,
     /// The caller is not known.
     CallerUnknown(Rejection),
     /// The caller lacks a right.
@@ -67,6 +69,7 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::TooLarge { .. } => "too_large",
             Self::UnknownBundle => "unknown_bundle",
+            Self::NoRoute => "no_route",
             Self::CallerUnknown(_) => "caller_unknown",
             Self::CallerLacksRight { .. } => "caller_lacks_right",
             Self::Unauthenticated(_) => "unauthenticated",
@@ -105,6 +108,7 @@ impl fmt::Display for Refusal {
             }
             Self::TooLarge { what, limit } => write!(f, "{what} over the limit of {limit}"),
             Self::UnknownBundle => f.write_str("no such bundle"),
+            Self::NoRoute => f.write_str("no route of the bundle matches"),
             Self::CallerUnknown(rejection) => write!(f, "caller refused: {rejection}"),
             Self::CallerLacksRight { right, bundle } => {
                 write!(f, "caller lacks the right `{right}` for bundle `{bundle}`")
