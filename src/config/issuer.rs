@@ -320,7 +320,10 @@ mod tests {
     fn what_weakens_trust_is_refused_with_its_reason() {
         check_refused("algorithms = [\"HS256\"]", "is symmetric");
         check_refused("algorithms = [\"None\"]", "means unsigned");
-        check_refused("algorithms = [\"ES256K\"]", "is not known; use one of RS256");
+        check_refused(
+            "algorithms = [\"ES256K\"]",
+            "is not known; use one of RS256",
+        );
         check_refused("algorithms = []", "`algorithms` is empty");
         check_refused("leeway = \"61s\"", "`leeway = \"1m 1s\"` is out of bounds");
         check_refused("leeway = \"-1s\"", "out of bounds");
@@ -336,7 +339,10 @@ mod tests {
         for audiences in ["", "audiences = []", "audiences = [\"\"]"] {
             let text = GOOD.replace("audiences = [\"orders-api\"]", audiences);
             let fault = read(&text).unwrap_err();
-            assert!(fault.contains("issuer `corp`: `audiences` is missing"), "{fault}");
+            assert!(
+                fault.contains("issuer `corp`: `audiences` is missing"),
+                "{fault}"
+            );
         }
     }
 
