@@ -2,9 +2,10 @@
 
 mod caller;
 mod issuer;
+mod text;
 
-pub use caller::{CallerConfig, VouchScope};
-pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile};
+pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
 use std::{net::SocketAddr, path::PathBuf};
 

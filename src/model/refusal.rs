@@ -154,8 +154,35 @@ pub enum Right {
     Check,
     /// Ask about a subject it answers for.
     Vouch,
+    /// State what a gateway knows: route context, peer principals, verified metadata.
+    Gateway,
+    /// State that the token's proof of possession was checked.
+    PopVerified,
     /// See why a decision came out as it did.
     Explain,
+    /// See the values that decided as well.
+    ExplainValues,
+    /// Change stored entities.
+    Directory,
+    /// Revoke tokens and sessions.
+    Revoke,
+    /// Read decision records.
+    Audit,
+}
+
+impl Right {
+    /// Every right.
+    pub const ALL: [Self; 9] = [
+        Self::Check,
+        Self::Vouch,
+        Self::Gateway,
+        Self::PopVerified,
+        Self::Explain,
+        Self::ExplainValues,
+        Self::Directory,
+        Self::Revoke,
+        Self::Audit,
+    ];
 }
 
 impl fmt::Display for Right {
@@ -163,7 +190,13 @@ impl fmt::Display for Right {
         f.write_str(match self {
             Self::Check => "check",
             Self::Vouch => "vouch",
+            Self::Gateway => "gateway",
+            Self::PopVerified => "pop_verified",
             Self::Explain => "explain",
+            Self::ExplainValues => "explain_values",
+            Self::Directory => "directory",
+            Self::Revoke => "revoke",
+            Self::Audit => "audit",
         })
     }
 }
