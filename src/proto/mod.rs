@@ -1,5 +1,6 @@
 //! Generated code, nothing else.
 
+#[expect(clippy::allow_attributes, reason = "generated code has its own")]
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("doorward.v1");
