@@ -22,7 +22,7 @@ impl Identity {
     }
 
     /// What the token says.
-    pub fn claims(&self) -> &Claims {
+    pub fn claims(&self) -> &Arc<Claims> {
         &self.claims
     }
 

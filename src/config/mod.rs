@@ -1,15 +1,133 @@
 //! What the operator wrote: `RawConfig` → [`Config`], bounds checked, unknown keys refused.
 
 mod caller;
+mod check;
+mod env;
 mod issuer;
+mod print;
+mod raw;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use caller::{CallerConfig, RawCaller, VouchScope};
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use crate::model::{BundleName, CallerName, IssuerName};
+use raw::RawConfig;
+
+/// Where a configuration comes from; the later field wins.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The configuration file; `None`: defaults.
+    pub file: Option<PathBuf>,
+    /// The process's environment, of which `DOORWARD_…` is read.
+    pub environment: Vec<(String, String)>,
+    /// Flags of the command line.
+    pub flags: Vec<Setting>,
+    /// Development mode.
+    pub dev: bool,
+}
+
+/// One scalar key given outside the file.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key, as `audit.mode`.
+    pub key: String,
+    /// Its value, as text.
+    pub value: String,
+    /// Who says so, as `--grpc` or `DOORWARD_AUDIT__MODE`.
+    pub source: String,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something in the file is not what it should be.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1, in characters.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A flag or variable has no such value.
+    #[error("`{name}`: {message}")]
+    Setting {
+        /// The flag or variable.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The parts do not fit together.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// Reads the configuration: flag over environment over file over default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for unknown keys, values out of bounds and references to nothing.
+    pub fn load(sources: Sources) -> Result<Self, ConfigError> {
+        let Sources {
+            file,
+            environment,
+            flags,
+            dev,
+        } = sources;
+        let dir = file.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let dir = dir.unwrap_or_default();
+        let mut raw = match &file {
+            Some(path) => read_file(path)?,
+            None => RawConfig::default(),
+        };
+        raw.rebase(&dir);
+        for setting in env::settings(environment).into_iter().chain(flags) {
+            let Setting { key, value, source } = setting;
+            raw.set(&key, &value)
+                .map_err(|message| ConfigError::Setting {
+                    name: source,
+                    message,
+                })?;
+        }
+        check::check(raw, &dir, dev)
+    }
+}
+
+fn read_file(path: &Path) -> Result<RawConfig, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|why| {
+        let before = why.span().and_then(|span| text.get(..span.start));
+        let before = before.unwrap_or_default();
+        ConfigError::Misplaced {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            message: why.message().to_owned(),
+        }
+    })
+}
 
 /// What the server will do.
 #[derive(Clone, Debug)]

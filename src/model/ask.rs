@@ -39,6 +39,15 @@ pub enum Face {
     Grpc,
 }
 
+impl Face {
+    /// The name used in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
 /// How the asker proves who it is. Never printed.
 #[derive(Clone)]
 pub struct CallerCredential {

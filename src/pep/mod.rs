@@ -1,1 +1,8 @@
-//! (to come)
+//! The faces: each speaks one protocol of enforcement points, and none of them decides.
+//!
+//! A face turns the wire into an `AccessRequest`, asks [`crate::pdp::Pdp::answer`], and sends what
+//! it gets; [`status`] is the one table from refusals to answers.
+
+pub mod grpc;
+mod guard;
+pub mod status;

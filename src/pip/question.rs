@@ -116,7 +116,7 @@ fn resolve_http<'s>(
         .schema
         .action(&matched.route.action)
         .ok_or_else(no_action)?;
-    let (resource_type, resource) = entity_name(snapshot, &matched.resource, "http.path")?;
+    let (_, resource) = entity_name(snapshot, &matched.resource, "http.path")?;
     overlay.url(snapshot, &resource, &matched)?;
     Ok(Resolved {
         action,

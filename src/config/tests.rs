@@ -1,0 +1,254 @@
+use std::{fs, path::Path};
+
+use super::*;
+
+const ISSUERLESS: &str = "no issuer is trusted";
+
+fn load_in(
+    dir: &Path,
+    toml: &str,
+    env: &[(&str, &str)],
+    flags: &[(&str, &str)],
+    dev: bool,
+) -> Result<Config, String> {
+    let file = dir.join("doorward.toml");
+    fs::write(&file, toml).unwrap();
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    };
+    Config::load(Sources {
+        file: Some(file),
+        environment: pairs(env),
+        flags: pairs(flags)
+            .into_iter()
+            .map(|(key, value)| Setting {
+                source: format!("--{key}"),
+                key,
+                value,
+            })
+            .collect(),
+        dev,
+    })
+    .map_err(|why| why.to_string())
+}
+
+fn dev(toml: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, String> {
+    load_in(tempfile::tempdir().unwrap().path(), toml, env, flags, true)
+}
+
+#[track_caller]
+fn refused(toml: &str, says: &[&str]) {
+    let why = dev(toml, &[], &[]).expect_err(toml);
+    for part in says {
+        assert!(why.contains(part), "`{why}` does not say `{part}`");
+    }
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = dev("", &[], &[]).unwrap();
+    assert_eq!(config.listen.grpc.to_string(), "127.0.0.1:9191");
+    assert_eq!(config.listen.probe.to_string(), "127.0.0.1:8282");
+    assert_eq!(config.data, Path::new("data"));
+    assert_eq!(config.bundles[0].path, Path::new("policies"));
+    assert_eq!(
+        config.default_bundle.as_ref().map(BundleName::as_str),
+        Some("default")
+    );
+    assert_eq!(config.audit.mode, AuditMode::BestEffort);
+    assert!(config.decide.strict_errors);
+    assert_eq!(config.decide.max_level, 3);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_place() {
+    refused(
+        "data = \"d\"\n  colour = 1",
+        &["doorward.toml:2:3: ", "`colour`"],
+    );
+    refused(
+        "[listen]\nhttp = \"127.0.0.1:8181\"",
+        &[":2:1: ", "`http`", "`grpc`"],
+    );
+    refused("[audit]\nmodes = 1", &[":2:1: "]);
+    refused("[decide]\nstrict = true", &[":2:1: "]);
+    refused("[bundles.a]\npath = \"p\"\nhost = \"x\"", &[":3:1: "]);
+}
+
+#[test]
+fn bad_values_are_refused_with_their_place_and_a_way_out() {
+    refused("data = ", &[":1:"]);
+    refused(
+        "[listen]\ngrpc = \"9191\"",
+        &[":2:8: ", "`127.0.0.1:9191`", "`9191`"],
+    );
+    refused(
+        "[audit]\nmode = \"required\"",
+        &[":2:8: ", "durable log", "`best_effort`"],
+    );
+    refused("[audit]\nmode = \"loud\"", &[":2:8: ", "`loud`"]);
+    refused(
+        "[decide]\nmax_level = 17",
+        &["`decide.max_level` is 17", "16"],
+    );
+    refused("[decide]\nmax_level = -1", &[":2:13: "]);
+    refused(
+        "[listen]\ngrpc = \"0.0.0.0:9191\"",
+        &["`listen.grpc`", "TLS"],
+    );
+    refused(
+        "[listen]\nprobe = \"0.0.0.0:8282\"",
+        &["`--dev`", "`listen.probe`"],
+    );
+    refused(
+        "[listen]\nprobe = \"127.0.0.1:9191\"",
+        &["both `127.0.0.1:9191`"],
+    );
+}
+
+#[test]
+fn parts_that_do_not_fit_together_are_refused() {
+    refused(
+        "bundle = \"a\"\n[bundles.b]\npath = \"b\"",
+        &["keep one of them"],
+    );
+    refused(
+        "default_bundle = \"x\"\n[bundles.a]\npath = \"a\"",
+        &["`x`", "there is `a`"],
+    );
+    refused(
+        "[bundles.a]\npath = \"a\"\nissuers = [\"corp\"]",
+        &["`corp`", "no issuer is configured"],
+    );
+    refused(
+        "[bundles.a]\npath = \"a\"\ncallers = [\"gw\"]",
+        &["`gw`", "no caller is configured"],
+    );
+    refused(
+        "[bundles.a]\npath = \"a\"\naudiences = []",
+        &["`bundles.a.audiences` is empty"],
+    );
+    refused(
+        "[bundles.\"a b\"]\npath = \"a\"",
+        &["`a b` cannot name a bundle"],
+    );
+    refused(
+        "[bundles.a]\npath = \"a\"\nhosts = [\"a_b:0\"]",
+        &["`a_b:0`"],
+    );
+    refused(
+        "[bundles.a]\npath = \"a\"\nhosts = [\"Api.example.com\"]\n[bundles.b]\npath = \"b\"\nhosts = [\"api.example.com.\"]",
+        &["host `api.example.com` is written twice"],
+    );
+}
+
+#[test]
+fn the_only_bundle_is_the_default_and_one_of_several_is_not() {
+    let one = dev(
+        "[bundles.a]\npath = \"a\"\nhosts = [\"API.example.com:443\"]",
+        &[],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        one.default_bundle.as_ref().map(BundleName::as_str),
+        Some("a")
+    );
+    assert_eq!(one.bundles[0].hosts, ["api.example.com"]);
+    let two = dev(
+        "[bundles.a]\npath = \"a\"\n[bundles.b]\npath = \"b\"",
+        &[],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(two.default_bundle, None);
+}
+
+#[test]
+fn without_an_issuer_only_dev_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let why = load_in(dir.path(), "", &[], &[], false).unwrap_err();
+    assert!(
+        why.contains(ISSUERLESS) && why.contains("[[issuer]]"),
+        "{why}"
+    );
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let toml = "data = \"file\"\n[decide]\nmax_level = 1\nstrict_errors = false\n[listen]\ngrpc = \"127.0.0.1:1\"";
+    let config = dev(
+        toml,
+        &[
+            ("DOORWARD_DECIDE__MAX_LEVEL", "2"),
+            ("DOORWARD_LISTEN__GRPC", "127.0.0.1:2"),
+        ],
+        &[("listen.grpc", "127.0.0.1:3")],
+    )
+    .unwrap();
+    assert!(config.data.ends_with("file"));
+    assert!(!config.decide.strict_errors);
+    assert_eq!(config.decide.max_level, 2);
+    assert_eq!(config.listen.grpc.port(), 3);
+}
+
+#[test]
+fn unknown_and_malformed_variables_are_refused_by_name() {
+    for (name, value, says) in [
+        ("DOORWARD_AUDIT__MODES", "off", "not a setting"),
+        ("DOORWARD_ISSUER", "x", "not a setting"),
+        ("DOORWARD_AUDIT__MODE", "required", "durable log"),
+        ("DOORWARD_DECIDE__STRICT_ERRORS", "yes", "`true` or `false`"),
+        ("DOORWARD_DECIDE__MAX_LEVEL", "many", "a number"),
+        ("DOORWARD_LISTEN__PROBE", "here", "an address"),
+    ] {
+        let why = dev("", &[(name, value)], &[]).unwrap_err();
+        assert!(
+            why.starts_with(&format!("`{name}`: ")) && why.contains(says),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn variables_that_are_not_settings_are_left_alone() {
+    let others = [
+        ("PATH", "/bin"),
+        ("DOORWARD_LOG", "debug"),
+        ("DOORWARD_PORT", "tcp://10.0.0.1:9191"),
+        ("DOORWARD_PORT_9191_TCP_ADDR", "10.0.0.1"),
+        ("DOORWARD_SERVICE_HOST", "10.0.0.1"),
+        ("DOORWARD_SERVICE_PORT_GRPC", "9191"),
+    ];
+    assert!(dev("", &others, &[]).is_ok());
+}
+
+#[test]
+fn paths_of_the_file_are_relative_to_it_and_those_of_flags_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = load_in(
+        dir.path(),
+        "bundle = \"rules\"\n[audit]\nfile = \"log/decisions\"",
+        &[],
+        &[("data", "state")],
+        true,
+    )
+    .unwrap();
+    assert_eq!(config.bundles[0].path, dir.path().join("rules"));
+    assert_eq!(config.audit.file, Some(dir.path().join("log/decisions")));
+    assert_eq!(config.data, Path::new("state"));
+}
+
+#[test]
+fn the_printed_configuration_is_one() {
+    let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\n[decide]\nmax_level = 2";
+    let printed = dev(written, &[], &[]).unwrap().print();
+    let again = dev(&printed, &[], &[]).unwrap();
+    assert_eq!(again.bundles.len(), 2);
+    assert_eq!(again.audit.mode, AuditMode::Off);
+    assert_eq!(again.decide.max_level, 2);
+    assert!(again.print().contains("max_level = 2"), "{printed}");
+}
