@@ -16,6 +16,7 @@ mod identity;
 mod keys;
 mod profile;
 mod ring;
+mod suppose;
 mod verify;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use dev::{DevFault, DevIssuer, Mint};
 pub use identity::Identity;
 pub use keys::{KeysFault, TokenVerifier, TrustedKeys};
 pub use ring::{KeyRing, RingFault, SkippedKey};
+pub use suppose::suppose;
 pub use verify::TokenScope;
 
 use crate::model::{Rejection, RejectionCode};

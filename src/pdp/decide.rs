@@ -30,26 +30,44 @@ pub fn decide(
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
-    let Gathered { resolved, request, entities } = gather(snapshot, who, asked, now)?;
+    let Gathered {
+        resolved,
+        request,
+        entities,
+    } = gather(snapshot, who, asked, now)?;
     let (action, resource) = (request.action.clone(), request.resource.clone());
     let decision = if resolved.action.principals.contains(who.uid().entity_type()) {
-        let found = evaluate(&snapshot.policies, request, &entities, snapshot.strict_errors);
+        let found = evaluate(
+            &snapshot.policies,
+            request,
+            &entities,
+            snapshot.strict_errors,
+        );
         let cacheable_for = match found.reads_now {
             true => SignedDuration::ZERO,
             false => cacheable_for(snapshot, who, now),
         };
-        Decision { cacheable_for, ..found.decision }
+        Decision {
+            cacheable_for,
+            ..found.decision
+        }
     } else {
         // The schema does not let such a principal do this at all, so no policy was validated for it.
         nothing_permits()
     };
-    Ok(Decided { decision, action, resource })
+    Ok(Decided {
+        decision,
+        action,
+        resource,
+    })
 }
 
 /// The bundle's word, but never past the end of the token.
 fn cacheable_for(snapshot: &Snapshot, who: &Principal, now: Timestamp) -> SignedDuration {
     let left = who.expires_at().map(|expiry| expiry.duration_since(now));
-    let allowed = left.map_or(snapshot.cacheable_for, |left| snapshot.cacheable_for.min(left));
+    let allowed = left.map_or(snapshot.cacheable_for, |left| {
+        snapshot.cacheable_for.min(left)
+    });
     allowed.max(SignedDuration::ZERO)
 }
 

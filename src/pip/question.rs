@@ -8,10 +8,7 @@ use super::{
 use crate::{
     bundle::Snapshot,
     model::{CallerName, EntityFacts, HttpAsk, Members, NamedQuestion, Question, Refusal},
-    policy::{
-        ActionDef,
-        core::Uid,
-    },
+    policy::{ActionDef, core::Uid},
 };
 
 /// Greatest number of entities that one request may state facts about.
@@ -89,10 +86,7 @@ fn resolve_named<'s>(
     if stated || !overlay.contains(&resource) {
         overlay.state(snapshot, &named.resource, "resource")?;
     }
-    Ok(Resolved {
-        action,
-        resource,
-    })
+    Ok(Resolved { action, resource })
 }
 
 fn resolve_http<'s>(
@@ -118,8 +112,5 @@ fn resolve_http<'s>(
         .ok_or_else(no_action)?;
     let (_, resource) = entity_name(snapshot, &matched.resource, "http.path")?;
     overlay.url(snapshot, &resource, &matched)?;
-    Ok(Resolved {
-        action,
-        resource,
-    })
+    Ok(Resolved { action, resource })
 }
