@@ -7,4 +7,5 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod example;
 mod layers;
