@@ -9,3 +9,4 @@
 
 mod example;
 mod layers;
+mod oracle;
