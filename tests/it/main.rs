@@ -8,5 +8,8 @@
 )]
 
 mod example;
+mod isolation;
+mod kit;
 mod layers;
 mod oracle;
+mod promises;
