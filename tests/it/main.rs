@@ -9,4 +9,5 @@
 
 mod example;
 mod layers;
+mod matrix;
 mod oracle;
