@@ -11,5 +11,6 @@ mod example;
 mod isolation;
 mod kit;
 mod layers;
+mod matrix;
 mod oracle;
 mod promises;
