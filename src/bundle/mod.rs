@@ -1,1 +1,27 @@
-//! (to come)
+//! A directory of rules, read and compiled into one immutable [`Snapshot`].
+//!
+//! **Invariant:** compiling is pure: the same files and options give the same snapshot or faults.
+//! Only [`BundleFiles::read`] touches the disk.
+
+mod cases;
+mod entities;
+mod files;
+mod live;
+mod mapping;
+mod preset;
+mod raw;
+mod routes;
+mod snapshot;
+mod sources;
+mod template;
+
+pub use cases::{Case, CaseQuestion, Cases, Expectation, ExpectedOutcome, SubjectSpec};
+pub use entities::EntityStore;
+pub(crate) use entities::MAX_ANCESTORS;
+pub use files::{BundleFiles, BundleLimits};
+pub use live::{Live, LiveBundles};
+pub use mapping::{ClaimPath, ClaimTest, Mapping, ParentRule, PrincipalRule, TestKind};
+pub use routes::{Matched, Route, Routes};
+pub use snapshot::{CompileOptions, Snapshot};
+pub use sources::{Source, Sources};
+pub use template::Template;

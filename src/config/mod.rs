@@ -8,9 +8,10 @@ mod print;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod text;
 
-pub use caller::{CallerConfig, VouchScope};
-pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile};
+pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
 use std::{
     net::SocketAddr,

@@ -145,7 +145,7 @@ fn canonical_host(host: &str) -> Result<String, NotCanonical> {
         _ => name.len() <= MAX_HOST && name.split('.').all(label_ok),
     };
     // An empty host is one nobody sent: it matches only routes without a host.
-    if !name_ok && !(name.is_empty() && port.is_none() && host.is_empty()) {
+    if !name_ok && !host.is_empty() {
         return Err(wrong("host", "is not a host name"));
     }
     Ok(match port {

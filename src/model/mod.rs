@@ -20,6 +20,7 @@ pub use ask::{
     AccessRequest, AccessToken, CallerCredential, EntityFacts, Face, HttpAsk, NamedQuestion,
     Question, Subject,
 };
+pub(crate) use canonical::percent_decode;
 pub use canonical::{CanonicalRequest, NotCanonical};
 pub use claims::{Actor, Claims};
 pub use id::{BundleName, CallerName, DecisionId, Digest, IssuerName, Revision};

@@ -18,6 +18,8 @@ pub enum Refusal {
     },
     /// No bundle of that name or host.
     UnknownBundle,
+    /// No route of the bundle matches the HTTP request.
+    NoRoute,
     /// The caller is not known.
     CallerUnknown(Rejection),
     /// The caller lacks a right.
@@ -67,6 +69,7 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::TooLarge { .. } => "too_large",
             Self::UnknownBundle => "unknown_bundle",
+            Self::NoRoute => "no_route",
             Self::CallerUnknown(_) => "caller_unknown",
             Self::CallerLacksRight { .. } => "caller_lacks_right",
             Self::Unauthenticated(_) => "unauthenticated",
@@ -105,6 +108,7 @@ impl fmt::Display for Refusal {
             }
             Self::TooLarge { what, limit } => write!(f, "{what} over the limit of {limit}"),
             Self::UnknownBundle => f.write_str("no such bundle"),
+            Self::NoRoute => f.write_str("no route of the bundle matches"),
             Self::CallerUnknown(rejection) => write!(f, "caller refused: {rejection}"),
             Self::CallerLacksRight { right, bundle } => {
                 write!(f, "caller lacks the right `{right}` for bundle `{bundle}`")
@@ -150,8 +154,35 @@ pub enum Right {
     Check,
     /// Ask about a subject it answers for.
     Vouch,
+    /// State what a gateway knows: route context, peer principals, verified metadata.
+    Gateway,
+    /// State that the token's proof of possession was checked.
+    PopVerified,
     /// See why a decision came out as it did.
     Explain,
+    /// See the values that decided as well.
+    ExplainValues,
+    /// Change stored entities.
+    Directory,
+    /// Revoke tokens and sessions.
+    Revoke,
+    /// Read decision records.
+    Audit,
+}
+
+impl Right {
+    /// Every right.
+    pub const ALL: [Self; 9] = [
+        Self::Check,
+        Self::Vouch,
+        Self::Gateway,
+        Self::PopVerified,
+        Self::Explain,
+        Self::ExplainValues,
+        Self::Directory,
+        Self::Revoke,
+        Self::Audit,
+    ];
 }
 
 impl fmt::Display for Right {
@@ -159,7 +190,13 @@ impl fmt::Display for Right {
         f.write_str(match self {
             Self::Check => "check",
             Self::Vouch => "vouch",
+            Self::Gateway => "gateway",
+            Self::PopVerified => "pop_verified",
             Self::Explain => "explain",
+            Self::ExplainValues => "explain_values",
+            Self::Directory => "directory",
+            Self::Revoke => "revoke",
+            Self::Audit => "audit",
         })
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `Malformed` | `INVALID_ARGUMENT` + `BadRequest` | `malformed` |
 //! | `TooLarge`, `Overloaded` | `RESOURCE_EXHAUSTED` | `too_large`, `overloaded` |
-//! | `UnknownBundle` | `NOT_FOUND` | `unknown_bundle` |
+//! | `UnknownBundle`, `NoRoute` | `NOT_FOUND` | `unknown_bundle`, `no_route` |
 //! | `CallerUnknown` | `UNAUTHENTICATED` | `caller_unknown` |
 //! | `CallerLacksRight` | `PERMISSION_DENIED` | `caller_lacks_right` |
 //! | `Unauthenticated` | `UNAUTHENTICATED` | `token_missing`, `token_expired`, `invalid_token`, `subject_not_accepted` |
@@ -91,6 +91,11 @@ fn class(refusal: &Refusal) -> (Code, &'static str, String) {
         }
         Refusal::Unauthenticated(rejection) => rejected(rejection.code),
         Refusal::UnknownBundle => (Code::NotFound, "unknown_bundle", "no such bundle"),
+        Refusal::NoRoute => (
+            Code::NotFound,
+            "no_route",
+            "no route of the bundle matches the request",
+        ),
         Refusal::CallerUnknown(_) => (
             Code::Unauthenticated,
             "caller_unknown",

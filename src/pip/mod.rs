@@ -1,1 +1,13 @@
-//! (to come)
+//! What is known: claims → principal; a question → the slice of entities and the context it needs.
+//!
+//! **Invariant:** does no I/O and reads no clock; a fact has one owner, and one from elsewhere is refused.
+
+mod context;
+mod facts;
+mod gather;
+mod principal;
+mod question;
+
+pub use gather::{Gathered, gather};
+pub use principal::Principal;
+pub use question::{Asked, Resolved};

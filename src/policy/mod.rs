@@ -1,1 +1,25 @@
-//! (to come)
+//! The engine: policy text → policies with places → an evaluation with reasons.
+//!
+//! **Invariant:** pure and synchronous; does no I/O, reads no clock, logs nothing.
+//!
+//! `core` is the only file that names `cedar_policy_core`, so an upgrade of the engine is one file's
+//! work; `tests::oracle` holds it to Cedar's own `Authorizer`.
+
+mod annotations;
+pub mod core;
+mod evaluate;
+mod fault;
+mod guard;
+mod schema;
+mod set;
+mod typing;
+
+pub use evaluate::{Evaluation, Request, evaluate};
+pub use fault::{Fault, Place};
+pub use guard::{TextLimits, check_text};
+pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
+pub use set::{Policy, PolicySet};
+pub use typing::{
+    Member, RecordType, Type, TypeFault, missing_member, read, read_members as typed_members,
+    read_record as typed_record,
+};

@@ -1,0 +1,175 @@
+//! Who owns which fact: each has one source, and a fact from elsewhere is refused.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
+
+use serde::Deserialize;
+
+use super::raw::RawEntity;
+use crate::policy::{Schema, core::TypeName};
+
+/// Where a fact about an entity comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The subject's verified token, or the caller that vouches for the subject.
+    Token,
+    /// The bundle's own `entities.json`.
+    Bundle,
+    /// The request.
+    Request,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token => "token",
+            Self::Bundle => "bundle",
+            Self::Request => "request",
+        })
+    }
+}
+
+/// The source of every fact that the schema allows.
+#[derive(Debug, Default)]
+pub struct Sources {
+    types: HashMap<TypeName, TypeSources>,
+}
+
+#[derive(Debug)]
+struct TypeSources {
+    source: Source,
+    attributes: HashMap<String, Source>,
+    parents: HashMap<TypeName, Source>,
+}
+
+impl Sources {
+    /// Reads the `[[entity]]` tables; what they leave open follows from who states facts at all.
+    ///
+    /// # Errors
+    /// Per table (by its index, or none), what is wrong.
+    pub(super) fn compile(
+        tables: Vec<RawEntity>,
+        schema: &Schema,
+        principals: &HashSet<TypeName>,
+        stored: &HashSet<TypeName>,
+    ) -> Result<Self, Vec<(Option<usize>, String)>> {
+        let mut types: HashMap<TypeName, TypeSources> = HashMap::new();
+        let mut faults = Vec::new();
+        for (n, table) in tables.into_iter().enumerate() {
+            match compile_one(table, schema, principals, stored) {
+                Ok((name, _)) if types.contains_key(&name) => {
+                    faults.push((
+                        Some(n),
+                        format!("type `{name}` has two `[[entity]]` tables"),
+                    ));
+                }
+                Ok((name, sources)) => {
+                    types.insert(name, sources);
+                }
+                Err(message) => faults.push((Some(n), message)),
+            }
+        }
+        for name in principals
+            .intersection(stored)
+            .filter(|name| !types.contains_key(*name))
+        {
+            let message = format!(
+                "`{name}` is a principal and in `entities.json`: say in an `[[entity]]` table which source owns its facts"
+            );
+            faults.push((None, message));
+        }
+        for (name, _) in schema.entity_types() {
+            types.entry(name.clone()).or_insert_with(|| TypeSources {
+                source: default_source(name, principals, stored),
+                attributes: HashMap::new(),
+                parents: HashMap::new(),
+            });
+        }
+        match faults.is_empty() {
+            true => Ok(Self { types }),
+            false => Err(faults),
+        }
+    }
+
+    /// The source of an entity type's facts, unless one is set apart.
+    pub fn of_type(&self, entity: &TypeName) -> Source {
+        self.types
+            .get(entity)
+            .map_or(Source::Request, |sources| sources.source)
+    }
+
+    /// The source of an attribute.
+    pub fn of_attribute(&self, entity: &TypeName, attribute: &str) -> Source {
+        let sources = self.types.get(entity);
+        let own = sources.and_then(|sources| sources.attributes.get(attribute));
+        own.copied().unwrap_or_else(|| self.of_type(entity))
+    }
+
+    /// The source of the parents of one type.
+    pub fn of_parent(&self, entity: &TypeName, parent: &TypeName) -> Source {
+        let sources = self.types.get(entity);
+        let own = sources.and_then(|sources| sources.parents.get(parent));
+        own.copied().unwrap_or_else(|| self.of_type(entity))
+    }
+}
+
+fn default_source(
+    name: &TypeName,
+    principals: &HashSet<TypeName>,
+    stored: &HashSet<TypeName>,
+) -> Source {
+    if principals.contains(name) {
+        Source::Token
+    } else if stored.contains(name) {
+        Source::Bundle
+    } else {
+        Source::Request
+    }
+}
+
+fn compile_one(
+    table: RawEntity,
+    schema: &Schema,
+    principals: &HashSet<TypeName>,
+    stored: &HashSet<TypeName>,
+) -> Result<(TypeName, TypeSources), String> {
+    let (name, def) = schema
+        .type_name(&table.type_name)
+        .and_then(|name| Some((name, schema.entity_type(name)?)))
+        .ok_or_else(|| format!("the schema has no entity type `{}`", table.type_name))?;
+    let attributes: BTreeMap<String, Source> = table.attributes;
+    for attribute in attributes.keys() {
+        if !def.attributes.members.contains_key(attribute.as_str()) {
+            return Err(format!("type `{name}` has no attribute `{attribute}`"));
+        }
+    }
+    let mut parents = HashMap::new();
+    for (parent, source) in table.parents {
+        match schema.type_name(&parent) {
+            Some(parent) if def.ancestors.contains(parent) => {
+                parents.insert(parent.clone(), source);
+            }
+            _ => return Err(format!("entities of `{name}` are never in a `{parent}`")),
+        }
+    }
+    let source = table
+        .source
+        .unwrap_or_else(|| default_source(name, principals, stored));
+    let of_token = |source: &Source| *source == Source::Token;
+    if !principals.contains(name)
+        && (of_token(&source) || attributes.values().chain(parents.values()).any(of_token))
+    {
+        return Err(format!(
+            "`{name}` is no principal, so no token states facts about it"
+        ));
+    }
+    let sources = TypeSources {
+        source,
+        attributes: attributes.into_iter().collect(),
+        parents,
+    };
+    Ok((name.clone(), sources))
+}

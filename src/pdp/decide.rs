@@ -1,0 +1,84 @@
+//! The pure heart: rules, subject, question, time → decision.
+
+use crate::{
+    bundle::Snapshot,
+    model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
+    pip::{Asked, Gathered, Principal, gather},
+    policy::{core::Uid, evaluate},
+};
+
+/// A decision with the question in the schema's terms.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The decision.
+    pub decision: Decision,
+    /// The action that the question came to.
+    pub action: Uid,
+    /// The resource that the question came to.
+    pub resource: Uid,
+}
+
+/// Decides a question by one snapshot.
+///
+/// The same arguments give the same result: cases, replay and explanations stand on this.
+///
+/// # Errors
+/// The [`Refusal`] when no decision can be made of what is stated.
+pub fn decide(
+    snapshot: &Snapshot,
+    who: &Principal,
+    asked: Asked<'_>,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
+    let Gathered {
+        resolved,
+        request,
+        entities,
+    } = gather(snapshot, who, asked, now)?;
+    let (action, resource) = (request.action.clone(), request.resource.clone());
+    let decision = if resolved.action.principals.contains(who.uid().entity_type()) {
+        let found = evaluate(
+            &snapshot.policies,
+            request,
+            &entities,
+            snapshot.strict_errors,
+        );
+        let cacheable_for = match found.reads_now {
+            true => SignedDuration::ZERO,
+            false => cacheable_for(snapshot, who, now),
+        };
+        Decision {
+            cacheable_for,
+            ..found.decision
+        }
+    } else {
+        // The schema does not let such a principal do this at all, so no policy was validated for it.
+        nothing_permits()
+    };
+    Ok(Decided {
+        decision,
+        action,
+        resource,
+    })
+}
+
+/// The bundle's word, but never past the end of the token.
+fn cacheable_for(snapshot: &Snapshot, who: &Principal, now: Timestamp) -> SignedDuration {
+    let left = who.expires_at().map(|expiry| expiry.duration_since(now));
+    let allowed = left.map_or(snapshot.cacheable_for, |left| {
+        snapshot.cacheable_for.min(left)
+    });
+    allowed.max(SignedDuration::ZERO)
+}
+
+fn nothing_permits() -> Decision {
+    Decision {
+        outcome: Outcome::Deny,
+        cause: Cause::NothingPermits,
+        reasons: Vec::new(),
+        errors: Vec::new(),
+        obligations: Vec::new(),
+        challenge: None,
+        cacheable_for: SignedDuration::ZERO,
+    }
+}

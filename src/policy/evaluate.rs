@@ -1,0 +1,172 @@
+//! Policies × request × entities → what follows, with reasons.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use smol_str::SmolStr;
+
+use super::{
+    core::{CedarValue, Entities, Evaluator, RuleError, Uid},
+    set::{Policy, PolicySet},
+};
+use crate::model::{
+    Cause, Challenge, Decision, Effect, EvaluationFault, Obligation, Outcome, Reason,
+    SignedDuration,
+};
+
+/// A question in Cedar's terms.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who.
+    pub principal: Uid,
+    /// Does what.
+    pub action: Uid,
+    /// To what.
+    pub resource: Uid,
+    /// Under which circumstances.
+    pub context: BTreeMap<SmolStr, CedarValue>,
+}
+
+/// What follows from the policies.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// The decision; its `cacheable_for` is zero, which the caller may raise.
+    pub decision: Decision,
+    /// Whether a policy whose head matched may depend on the time.
+    pub reads_now: bool,
+}
+
+/// Evaluates every policy.
+///
+/// Equal to Cedar's `Authorizer` in decision, determining policies and errors, except that with
+/// `strict_errors` a forbid that cannot be evaluated denies: Cedar would skip it, which fails open.
+pub fn evaluate(
+    policies: &PolicySet,
+    request: Request,
+    entities: &Entities,
+    strict_errors: bool,
+) -> Evaluation {
+    let Request {
+        principal,
+        action,
+        resource,
+        context,
+    } = request;
+    let evaluator = Evaluator::new(principal, action, resource, context, entities);
+    let mut found = Found::default();
+    for policy in policies.policies() {
+        found.add(policy, &evaluator);
+    }
+    found.conclude(strict_errors)
+}
+
+/// What is known after some of the policies.
+#[derive(Default)]
+struct Found<'p> {
+    permits: Vec<&'p Policy>,
+    forbids: Vec<&'p Policy>,
+    /// Permits whose head matched, but not their conditions.
+    near: Vec<&'p Policy>,
+    errors: Vec<(&'p Policy, RuleError)>,
+    reads_now: bool,
+}
+
+impl<'p> Found<'p> {
+    fn add(&mut self, policy: &'p Policy, evaluator: &Evaluator<'_>) {
+        let rule = &policy.rule;
+        let holds = match evaluator.head_matches(rule) {
+            Ok(false) => return,
+            Ok(true) => {
+                self.reads_now |= policy.reads_now;
+                evaluator.conditions_hold(rule)
+            }
+            Err(error) => Err(error),
+        };
+        match (holds, policy.effect()) {
+            (Ok(true), Effect::Permit) => self.permits.push(policy),
+            (Ok(true), Effect::Forbid) => self.forbids.push(policy),
+            (Ok(false), Effect::Permit) => self.near.push(policy),
+            (Ok(false), Effect::Forbid) => {}
+            (Err(error), _) => self.errors.push((policy, error)),
+        }
+    }
+
+    fn conclude(self, strict_errors: bool) -> Evaluation {
+        let forbid_errored = self
+            .errors
+            .iter()
+            .any(|(policy, _)| policy.effect() == Effect::Forbid);
+        let (cause, determining): (Cause, &[&Policy]) = if !self.forbids.is_empty() {
+            (Cause::Forbidden, &self.forbids)
+        } else if strict_errors && forbid_errored {
+            (Cause::ForbidErrored, &[])
+        } else if !self.permits.is_empty() {
+            (Cause::Permitted, &self.permits)
+        } else {
+            (Cause::NothingPermits, &[])
+        };
+        let outcome = match cause {
+            Cause::Permitted => Outcome::Allow,
+            Cause::Forbidden | Cause::ForbidErrored | Cause::NothingPermits => Outcome::Deny,
+        };
+        let challenge = match cause {
+            Cause::Forbidden => first_challenge(&self.forbids),
+            Cause::NothingPermits => first_challenge(&self.near),
+            Cause::Permitted | Cause::ForbidErrored => None,
+        };
+        let decision = Decision {
+            outcome,
+            cause,
+            reasons: determining.iter().map(|policy| reason(policy)).collect(),
+            obligations: match outcome {
+                Outcome::Allow => determining
+                    .iter()
+                    .filter_map(|policy| obligation(policy))
+                    .collect(),
+                Outcome::Deny => Vec::new(),
+            },
+            errors: self
+                .errors
+                .into_iter()
+                .map(|(policy, error)| fault(policy, error))
+                .collect(),
+            challenge,
+            cacheable_for: SignedDuration::ZERO,
+        };
+        Evaluation {
+            decision,
+            reads_now: self.reads_now,
+        }
+    }
+}
+
+fn first_challenge(policies: &[&Policy]) -> Option<Challenge> {
+    policies
+        .iter()
+        .find_map(|policy| policy.challenge().cloned())
+}
+
+fn reason(policy: &Policy) -> Reason {
+    Reason {
+        policy_id: Arc::clone(&policy.id),
+        effect: policy.effect(),
+        reason: policy.annotations.reason.clone(),
+        advice: policy.annotations.advice.clone(),
+        place: Arc::clone(&policy.place_text),
+    }
+}
+
+fn obligation(policy: &Policy) -> Option<Obligation> {
+    Some(Obligation {
+        policy_id: Arc::clone(&policy.id),
+        text: policy.annotations.obligation.clone()?,
+    })
+}
+
+fn fault(policy: &Policy, error: RuleError) -> EvaluationFault {
+    EvaluationFault {
+        policy_id: Arc::clone(&policy.id),
+        effect: policy.effect(),
+        code: error.code,
+        message: error.message,
+    }
+}

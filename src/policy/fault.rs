@@ -1,0 +1,151 @@
+//! What is wrong with a bundle, as a value that people, tools and logs can each read.
+
+use std::{fmt, sync::Arc};
+
+use miette::Diagnostic;
+use serde::Serialize;
+
+/// A place in a bundle's file; lines and columns count from 1, columns in characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file, relative to the bundle's directory.
+    pub file: Arc<str>,
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of a byte offset in a file's text.
+    pub fn at(file: &Arc<str>, text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            file: Arc::clone(file),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
+        }
+    }
+
+    /// The first character of a file.
+    pub fn start(file: &Arc<str>) -> Self {
+        Self {
+            file: Arc::clone(file),
+            line: 1,
+            column: 1,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One thing wrong with a bundle: it is not published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The rule that is broken, stable for scripts.
+    pub rule: &'static str,
+    /// Where; `None` when it is about the bundle as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl Fault {
+    /// A fault at a place.
+    pub fn at(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            place: Some(place),
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// A fault of a whole file.
+    pub fn in_file(rule: &'static str, file: &str, message: impl Into<String>) -> Self {
+        Self::at(rule, Place::start(&Arc::from(file)), message)
+    }
+
+    /// A fault of the bundle as a whole.
+    pub fn general(rule: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            place: None,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The faults of a Cedar diagnostic and those related to it, placed by their first label.
+    pub(crate) fn from_diagnostic(
+        rule: &'static str,
+        file: &Arc<str>,
+        text: &str,
+        diagnostic: &dyn Diagnostic,
+    ) -> Vec<Self> {
+        let offset = diagnostic
+            .labels()
+            .and_then(|mut labels| labels.next())
+            .map(|label| label.offset());
+        let first = Self {
+            rule,
+            place: Some(match offset {
+                Some(offset) => Place::at(file, text, offset),
+                None => Place::start(file),
+            }),
+            message: diagnostic.to_string(),
+            help: diagnostic.help().map(|help| help.to_string()),
+        };
+        let related = diagnostic.related().into_iter().flatten();
+        std::iter::once(first)
+            .chain(related.flat_map(|other| Self::from_diagnostic(rule, file, text, other)))
+            .collect()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "error[{}]: {}", self.rule, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n    help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_lines_and_characters_from_one() {
+        let file = Arc::from("a.cedar");
+        for (offset, line, column) in [(0, 1, 1), (3, 1, 3), (4, 2, 1), (6, 2, 3), (99, 2, 3)] {
+            let place = Place::at(&file, "éa\nbc", offset);
+            assert_eq!(
+                (place.line, place.column),
+                (line, column),
+                "offset {offset}"
+            );
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A bundle's schema with Doorward's own fragment, looked up by the names that requests use.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, LazyLock},
+};
+
+use super::{
+    core::{self, Entity, TypeName, Uid},
+    fault::Fault,
+    typing::{RecordType, Type, TypeFault},
+};
+use cedar_policy::SchemaFragment;
+
+/// The schema fragment that Doorward adds to every bundle.
+pub const PRELUDE: &str = include_str!("prelude.cedarschema");
+
+/// The namespace of [`PRELUDE`], which bundles may not use.
+const RESERVED_NAMESPACE: &str = "Doorward";
+
+/// A bundle's schema.
+#[derive(Debug)]
+pub struct Schema {
+    cedar: cedar_policy::Schema,
+    entity_types: HashMap<TypeName, EntityTypeDef>,
+    actions: Vec<ActionDef>,
+    type_names: HashMap<String, TypeName>,
+    action_names: HashMap<String, usize>,
+    action_entities: Vec<Arc<Entity>>,
+}
+
+/// An entity type.
+#[derive(Debug)]
+pub struct EntityTypeDef {
+    /// Its attributes.
+    pub attributes: RecordType,
+    /// The types that its entities may be in, directly or not.
+    pub ancestors: HashSet<TypeName>,
+    /// The only ids it has, when it is an enumeration.
+    pub ids: Option<HashSet<String>>,
+}
+
+/// An action.
+#[derive(Debug)]
+pub struct ActionDef {
+    /// Its name.
+    pub uid: Uid,
+    /// The principal types it applies to.
+    pub principals: HashSet<TypeName>,
+    /// The resource types it applies to.
+    pub resources: HashSet<TypeName>,
+    /// Its context.
+    pub context: RecordType,
+}
+
+/// A context member that only Doorward supplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standard {
+    /// `token: Doorward::Token`
+    Token,
+    /// `actor: Doorward::Actor`
+    Actor,
+    /// `caller: Doorward::Caller`
+    Caller,
+    /// `now: datetime`
+    Now,
+    /// `http: Doorward::Http`
+    Http,
+    /// `headers`: a record of the action's own.
+    Headers,
+    /// `query`: a record of the action's own.
+    Query,
+    /// `action`: a record of the action's own (`AuthZEN` action properties).
+    Action,
+}
+
+impl Standard {
+    /// The standard member of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "token" => Self::Token,
+            "actor" => Self::Actor,
+            "caller" => Self::Caller,
+            "now" => Self::Now,
+            "http" => Self::Http,
+            "headers" => Self::Headers,
+            "query" => Self::Query,
+            "action" => Self::Action,
+            _ => return None,
+        })
+    }
+}
+
+impl Schema {
+    /// Reads a schema in Cedar's format; bare names in requests are within `namespace`.
+    ///
+    /// # Errors
+    /// Every fault found.
+    pub fn parse(file: &Arc<str>, text: &str, namespace: &str) -> Result<Self, Vec<Fault>> {
+        let placed =
+            |error: &dyn miette::Diagnostic| Fault::from_diagnostic("schema", file, text, error);
+        let whole = |message: String| vec![Fault::in_file("schema", file, message)];
+        let (own, _) =
+            SchemaFragment::from_cedarschema_str(text).map_err(|error| placed(&error))?;
+        if own
+            .namespaces()
+            .any(|name| name.is_some_and(|name| is_reserved(&name.to_string())))
+        {
+            let message = format!("namespace `{RESERVED_NAMESPACE}` is Doorward's own");
+            return Err(whole(message));
+        }
+        let (prelude, _) = SchemaFragment::from_cedarschema_str(PRELUDE)
+            .map_err(|error| whole(format!("prelude: {error}")))?;
+        let cedar = cedar_policy::Schema::from_schema_fragments([own, prelude])
+            .map_err(|error| placed(&error))?;
+        Self::compile(cedar, namespace)
+            .map_err(whole)
+            .and_then(|schema| {
+                let faults = schema.check_standard_context(file);
+                if faults.is_empty() {
+                    Ok(schema)
+                } else {
+                    Err(faults)
+                }
+            })
+    }
+
+    fn compile(cedar: cedar_policy::Schema, namespace: &str) -> Result<Self, String> {
+        let bare = |full: &str| match full.rsplit_once("::") {
+            Some((prefix, name)) if prefix == namespace => Some(name.to_owned()),
+            _ => None,
+        };
+        let mut entity_types = HashMap::new();
+        let mut type_names = HashMap::new();
+        for def in core::entity_types(&cedar)? {
+            let full = def.name.to_string();
+            type_names.extend(bare(&full).map(|name| (name, def.name.clone())));
+            type_names.insert(full, def.name.clone());
+            let def_out = EntityTypeDef {
+                attributes: def.attributes,
+                ancestors: def.ancestors,
+                ids: def.ids,
+            };
+            entity_types.insert(def.name, def_out);
+        }
+        let mut actions = Vec::new();
+        let mut action_names = HashMap::new();
+        for def in core::actions(&cedar)? {
+            let n = actions.len();
+            let id: &str = def.uid.eid().as_ref();
+            let type_name = def.uid.entity_type().to_string();
+            action_names.insert(def.uid.to_string(), n);
+            // `Ns::Action` is in the namespace `Ns`; `Action` in none.
+            if bare(&type_name).is_some() || (namespace.is_empty() && type_name == "Action") {
+                action_names.insert(id.to_owned(), n);
+            }
+            actions.push(ActionDef {
+                uid: def.uid,
+                principals: def.principals,
+                resources: def.resources,
+                context: def.context,
+            });
+        }
+        Ok(Self {
+            action_entities: core::action_entities(&cedar)?,
+            cedar,
+            entity_types,
+            actions,
+            type_names,
+            action_names,
+        })
+    }
+
+    /// A standard member must have the standard's type, so that no bundle reads one as another thing.
+    fn check_standard_context(&self, file: &str) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for action in &self.actions {
+            for (name, member) in &action.context.members {
+                let ok = match Standard::named(name) {
+                    None => true,
+                    Some(Standard::Headers | Standard::Query | Standard::Action) => {
+                        matches!(member.ty, Type::Record(_))
+                    }
+                    Some(_) => STANDARD_CONTEXT
+                        .members
+                        .get(name)
+                        .is_some_and(|standard| standard.ty == member.ty),
+                };
+                if !ok {
+                    let message = format!(
+                        "context member `{name}` of action `{}` is Doorward's own and has another type",
+                        action.uid
+                    );
+                    let help = "`doorward schema prelude` prints the standard types";
+                    faults.push(Fault::in_file("standard_context", file, message).help(help));
+                }
+            }
+        }
+        faults
+    }
+
+    /// The schema as Cedar's validator takes it.
+    pub fn cedar(&self) -> &cedar_policy::Schema {
+        &self.cedar
+    }
+
+    /// The entity type of a bare or full name.
+    pub fn type_name(&self, name: &str) -> Option<&TypeName> {
+        self.type_names.get(name)
+    }
+
+    /// The definition of an entity type.
+    pub fn entity_type(&self, name: &TypeName) -> Option<&EntityTypeDef> {
+        self.entity_types.get(name)
+    }
+
+    /// Every entity type.
+    pub fn entity_types(&self) -> impl Iterator<Item = (&TypeName, &EntityTypeDef)> {
+        self.entity_types.iter()
+    }
+
+    /// The action of a bare id or full name.
+    pub fn action(&self, name: &str) -> Option<&ActionDef> {
+        self.actions.get(*self.action_names.get(name)?)
+    }
+
+    /// Every action.
+    pub fn actions(&self) -> &[ActionDef] {
+        &self.actions
+    }
+
+    /// The actions as entities.
+    pub fn action_entities(&self) -> &[Arc<Entity>] {
+        &self.action_entities
+    }
+
+    /// Names an entity of a type of this schema.
+    ///
+    /// # Errors
+    /// When the type is an enumeration without that id.
+    pub fn uid_of(&self, type_name: &TypeName, id: &str) -> Result<Uid, TypeFault> {
+        let ids = self
+            .entity_types
+            .get(type_name)
+            .and_then(|def| def.ids.as_ref());
+        match ids {
+            Some(ids) if !ids.contains(id) => Err(TypeFault::new(
+                "unknown_id",
+                format!("is not one of the entities of `{type_name}`"),
+            )),
+            _ => Ok(core::uid(type_name, id)),
+        }
+    }
+}
+
+fn is_reserved(namespace: &str) -> bool {
+    namespace == RESERVED_NAMESPACE || namespace.starts_with("Doorward::")
+}
+
+/// `Doorward::Context` as the prelude has it.
+static STANDARD_CONTEXT: LazyLock<RecordType> = LazyLock::new(|| {
+    let probe =
+        "entity P; action a appliesTo { principal: P, resource: P, context: Doorward::Context };";
+    let fragments = [PRELUDE, probe].map(SchemaFragment::from_cedarschema_str);
+    let parsed: Vec<SchemaFragment> = fragments
+        .into_iter()
+        .flatten()
+        .map(|(fragment, _)| fragment)
+        .collect();
+    let standard = cedar_policy::Schema::from_schema_fragments(parsed)
+        .ok()
+        .and_then(|schema| core::actions(&schema).ok()?.pop())
+        .map(|action| action.context);
+    standard.unwrap_or_default()
+});
