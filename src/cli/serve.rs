@@ -69,6 +69,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     .map_err(Failure::usage)?;
     server::block_on(serve(config)).map_err(|why| match why {
         ServerError::DevData(_) | ServerError::NotDevData(_) => Failure::usage(why),
+        ServerError::Invalid { .. } => Failure {
+            exit: Exit::Invalid,
+            message: why.to_string(),
+        },
         _ => Failure::failed(why),
     })?;
     Ok(Exit::Ok)
@@ -93,7 +97,9 @@ fn sources(args: Args) -> Sources {
     ];
     let here = Path::new(DEFAULT_FILE);
     Sources {
-        file: args.config.or_else(|| (!args.dev && here.exists()).then(|| here.to_owned())),
+        file: args
+            .config
+            .or_else(|| (!args.dev && here.exists()).then(|| here.to_owned())),
         environment: std::env::vars_os()
             .filter_map(|(name, value)| {
                 let name = name.into_string().ok()?;
@@ -159,9 +165,15 @@ mod tests {
 
     #[test]
     fn the_pasted_commands_reach_this_server() {
-        let (grpc, probe) = ("127.0.0.1:9191".parse().unwrap(), "127.0.0.1:8282".parse().unwrap());
+        let (grpc, probe) = (
+            "127.0.0.1:9191".parse().unwrap(),
+            "127.0.0.1:8282".parse().unwrap(),
+        );
         let plain = welcome(grpc, probe, Path::new("data"));
-        assert!(!plain.contains("--addr") && !plain.contains("--data"), "{plain}");
+        assert!(
+            !plain.contains("--addr") && !plain.contains("--data"),
+            "{plain}"
+        );
         let moved = welcome("127.0.0.1:5".parse().unwrap(), probe, Path::new("/tmp/d"));
         assert_eq!(moved.matches("--addr http://127.0.0.1:5").count(), 3);
         assert_eq!(moved.matches("--data '/tmp/d'").count(), 3);

@@ -24,6 +24,7 @@ mod error;
 mod wire;
 
 pub use error::{ClientError, Refused};
+pub use tonic::Code;
 pub use wire::{NotSendable, to_members};
 
 use std::time::Duration;

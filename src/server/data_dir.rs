@@ -9,7 +9,10 @@ const MARK: &str = "dev";
 
 /// Makes the data directory where it is missing, and refuses one of the other kind: a production
 /// server must not use a development key, nor a development server production's data.
-pub(super) fn prepare(data: &Path, dev: bool) -> Result<(), ServerError> {
+///
+/// # Errors
+/// [`ServerError::DevData`], [`ServerError::NotDevData`], or why it cannot be made.
+pub fn prepare(data: &Path, dev: bool) -> Result<(), ServerError> {
     let failed = |source| ServerError::Data {
         path: data.to_owned(),
         source,

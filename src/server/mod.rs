@@ -6,6 +6,7 @@
 pub mod clock;
 mod data_dir;
 mod engine;
+mod example;
 mod grpc;
 mod tasks;
 pub mod telemetry;
@@ -27,10 +28,13 @@ use tonic_health::server::HealthReporter;
 use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
+    authn::DevIssuer,
     config::{AuditConfig, AuditMode, Config, ListenConfig},
     metrics::Metrics,
     pep::grpc::DecisionFace,
+    policy::Fault,
 };
+pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 use tasks::Tasks;
 
@@ -40,6 +44,9 @@ const STACK: usize = 16 * 1024 * 1024;
 const IN_FLIGHT: Duration = Duration::from_secs(10);
 /// How long the rest may take to end.
 const LAST: Duration = Duration::from_secs(5);
+
+/// Faults of a bundle that are told at once.
+const SHOWN_FAULTS: usize = 20;
 
 /// Why the server does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +89,14 @@ pub enum ServerError {
         /// Why not.
         source: io::Error,
     },
+    /// A bundle that must not be served.
+    #[error("`{}` is not valid:\n{}", path.display(), lines(faults))]
+    Invalid {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        faults: Vec<Fault>,
+    },
     /// The decision point cannot be built.
     #[error("{0}")]
     Engine(String),
@@ -99,6 +114,15 @@ pub enum ServerError {
         /// How.
         why: String,
     },
+}
+
+fn lines(faults: &[Fault]) -> String {
+    let shown = faults.iter().take(SHOWN_FAULTS);
+    let mut lines: Vec<_> = shown.map(|fault| format!("  {fault}")).collect();
+    if faults.len() > SHOWN_FAULTS {
+        lines.push(format!("  and {} more", faults.len() - SHOWN_FAULTS));
+    }
+    lines.join("\n")
 }
 
 impl ServerError {
@@ -139,13 +163,18 @@ impl Server {
             default_bundle,
             data,
             listen,
-            issuers,
+            mut issuers,
             callers,
             audit,
             decide,
             dev,
         } = config;
-        data_dir::prepare(&data, dev)?;
+        prepare_data(&data, dev)?;
+        if dev {
+            let issuer = DevIssuer::open(&data);
+            let issuer = issuer.map_err(|why| ServerError::Engine(why.to_string()))?;
+            issuers.push(issuer.issuer_config());
+        }
         let ListenConfig { grpc, probe } = listen;
         let grpc = bind(grpc, "--grpc").await?;
         let probe = bind(probe, "--probe").await?;

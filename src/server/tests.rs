@@ -6,19 +6,46 @@ use tokio::{
     sync::oneshot,
     task::JoinHandle,
 };
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::*;
 use crate::{
+    authn::Mint,
     client::{Client, ClientError},
     config::{Setting, Sources},
-    model::EntityRef,
-    proto::v1::{CheckRequest, NamedQuestion, check_request},
+    model::{EntityRef, SignedDuration},
+    proto::v1::{Cause, CheckRequest, NamedQuestion, check_request},
 };
 
-fn config(data: &Path, extra: &[(&str, &str)]) -> Config {
-    let data = data.display().to_string();
+/// A bundle in which alice, and nobody else, reads orders.
+const BUNDLE: &[(&str, &str)] = &[
+    (
+        "schema.cedarschema",
+        "entity User; entity Order;
+         action ReadOrder appliesTo { principal: User, resource: Order, context: Doorward::Context };",
+    ),
+    (
+        "orders.cedar",
+        "@id(\"alice-reads\") @reason(\"She may.\")
+         permit (principal == User::\"alice\", action == Action::\"ReadOrder\", resource);",
+    ),
+    (
+        "bundle.toml",
+        "name = \"orders\"\n[[principal]]\ntype = \"User\"\nid = \"{sub}\"",
+    ),
+];
+
+fn config(root: &Path, extra: &[(&str, &str)]) -> Config {
+    let (bundle, data) = (root.join("rules"), root.join("data"));
+    fs::create_dir_all(&bundle).unwrap();
+    for (name, text) in BUNDLE {
+        fs::write(bundle.join(name), text).unwrap();
+    }
+    let (bundle, data) = (bundle.display().to_string(), data.display().to_string());
     let ours = [
+        ("bundle", bundle.as_str()),
         ("data", data.as_str()),
         ("listen.grpc", "127.0.0.1:0"),
         ("listen.probe", "127.0.0.1:0"),
@@ -47,8 +74,8 @@ struct Running {
     clippy::disallowed_methods,
     reason = "the server under test is a task of the test"
 )]
-async fn start(data: &Path) -> Running {
-    let server = Server::open(config(data, &[])).await.unwrap();
+async fn start(root: &Path) -> Running {
+    let server = Server::open(config(root, &[])).await.unwrap();
     let (grpc, probe) = server.addresses().unwrap();
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(server.run(async {
@@ -72,8 +99,12 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 fn question() -> CheckRequest {
+    ask("a.b.c")
+}
+
+fn ask(token: &str) -> CheckRequest {
     CheckRequest {
-        subject: Some(check_request::Subject::AccessToken("a.b.c".to_owned())),
+        subject: Some(check_request::Subject::AccessToken(token.to_owned())),
         question: Some(check_request::Question::Named(NamedQuestion {
             action: "ReadOrder".to_owned(),
             resource: Some(EntityRef::new("Order", "o-1").into()),
@@ -121,7 +152,7 @@ async fn a_server_answers_probes_refuses_malformed_questions_records_them_and_en
     drop(client);
     running.stop.send(()).unwrap();
     running.ended.await.unwrap().unwrap();
-    let log = fs::read_to_string(dir.path().join("decisions.jsonl")).unwrap();
+    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(line["decision_id"], refused.decision_id.as_str());
     assert_eq!(line["request_id"], "r-1");
@@ -143,10 +174,10 @@ async fn an_oversized_message_is_refused_and_the_server_lives() {
         ClientError::Refused(refused) => assert_eq!(refused.code, tonic::Code::OutOfRange),
         other => panic!("{other}"),
     }
-    assert!(matches!(
-        client.check(question()).await,
-        Err(ClientError::Refused(_)) | Ok(_)
-    ));
+    match client.check(question()).await.unwrap_err() {
+        ClientError::Refused(refused) => assert_eq!(refused.reason, "invalid_token"),
+        other => panic!("{other}"),
+    }
 }
 
 #[tokio::test]
@@ -159,7 +190,15 @@ async fn health_is_told_for_the_server_and_the_service() {
         let asked = HealthCheckRequest {
             service: service.to_owned(),
         };
-        assert!(health.check(asked).await.is_ok(), "`{service}`");
+        // Announced by a task of its own, a moment after the port is open.
+        loop {
+            let answer = health.check(asked.clone()).await;
+            let serving = ServingStatus::Serving as i32;
+            if answer.is_ok_and(|it| it.into_inner().status == serving) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -175,4 +214,93 @@ async fn a_taken_port_is_told_with_the_flag_that_changes_it() {
             .to_string();
         assert!(why.contains(&address) && why.contains(flag), "{why}");
     }
+}
+
+fn mint(root: &Path, sub: &str) -> String {
+    let mint = Mint {
+        sub: sub.to_owned(),
+        scope: String::new(),
+        client_id: "test".to_owned(),
+        ttl: SignedDuration::from_mins(1),
+        claims: Vec::new(),
+    };
+    let issuer = DevIssuer::open(&root.join("data")).unwrap();
+    issuer.mint(&mint, clock::now()).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_allows_denies_or_is_refused_when_tampered_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    assert!(
+        get(running.probe, "/readyz")
+            .await
+            .contains("\"ready\":true")
+    );
+    let client = Client::connect(&format!("http://{}", running.grpc))
+        .await
+        .unwrap();
+
+    let alice = mint(dir.path(), "alice");
+    let allowed = client.check(ask(&alice)).await.unwrap();
+    assert!(allowed.is_allowed());
+    let reason = &allowed.decision().reasons[0];
+    assert_eq!(
+        (reason.policy_id.as_str(), reason.reason.as_str()),
+        ("alice-reads", "She may.")
+    );
+    assert!(
+        reason.place.starts_with("orders.cedar:"),
+        "development explains: {reason:?}"
+    );
+
+    let denied = client.check(ask(&mint(dir.path(), "bob"))).await.unwrap();
+    assert!(!denied.is_allowed());
+    assert_eq!(denied.decision().cause(), Cause::NothingPermits);
+
+    let last = if alice[..alice.len() - 1].ends_with('A') {
+        "B"
+    } else {
+        "A"
+    };
+    // The last but one: not every bit of the last character counts.
+    let forged = format!(
+        "{}{last}{}",
+        &alice[..alice.len() - 2],
+        &alice[alice.len() - 1..]
+    );
+    match client.check(ask(&forged)).await.unwrap_err() {
+        ClientError::Refused(refused) => {
+            assert_eq!(refused.reason, "invalid_token");
+            assert_eq!(refused.code, tonic::Code::Unauthenticated);
+        }
+        other => panic!("{other}"),
+    }
+
+    drop(client);
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
+    let kinds: Vec<_> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["decision", "decision", "refusal"]);
+    assert!(
+        log.contains("\"reason\":\"signature_invalid\"") && !log.contains(&alice),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_not_valid_is_told_and_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), &[]);
+    fs::write(
+        dir.path().join("rules/orders.cedar"),
+        "permit (principal, action, resource)",
+    )
+    .unwrap();
+    let why = Server::open(config).await.unwrap_err().to_string();
+    assert!(why.contains("orders.cedar:1"), "{why}");
 }

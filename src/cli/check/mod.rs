@@ -5,7 +5,7 @@ mod request;
 
 use super::{Exit, Failure, output, output::Style};
 use crate::client::{Client, ClientError};
-pub(super) use request::pair;
+pub(in crate::cli) use request::pair;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +35,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let request = args.asked.into_request()?;
-    let secret = args.caller_token.as_deref().map(request::secret).transpose()?;
+    let secret = args
+        .caller_token
+        .as_deref()
+        .map(request::secret)
+        .transpose()?;
     let answered = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -64,7 +68,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             false => (render::refusal(refused, Style::of_stdout()), Exit::Failed),
         },
         Err(ClientError::Url(_) | ClientError::Secret) => {
-            return Err(Failure::usage(answered.err().map_or_else(String::new, |why| why.to_string())));
+            return Err(Failure::usage(
+                answered
+                    .err()
+                    .map_or_else(String::new, |why| why.to_string()),
+            ));
         }
         Err(why @ ClientError::Unreachable { .. }) => {
             return Err(Failure::failed(format!(

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::super::output::{Style, shown};
 use crate::{
+    cli::output::{Style, shown},
     client::Refused,
     proto::v1::{Cause, Decision, Effect, Outcome, challenge},
 };
@@ -21,7 +21,10 @@ pub(super) fn answer(it: &Decision, style: Style) -> String {
             true => String::new(),
             false => style.dim(&format!("  {}", shown(&reason.place))),
         };
-        line(effect(reason.effect()), &format!("{}{place}", shown(&reason.policy_id)));
+        line(
+            effect(reason.effect()),
+            &format!("{}{place}", shown(&reason.policy_id)),
+        );
         for text in [&reason.reason, &reason.advice] {
             if !text.is_empty() {
                 line("", &shown(text));
@@ -30,16 +33,34 @@ pub(super) fn answer(it: &Decision, style: Style) -> String {
     }
     for error in &it.errors {
         let what = [error.code.as_str(), error.message.as_str()].join(" ");
-        line("error", &format!("{} ({}): {}", shown(&error.policy_id), effect(error.effect()), shown(what.trim())));
+        line(
+            "error",
+            &format!(
+                "{} ({}): {}",
+                shown(&error.policy_id),
+                effect(error.effect()),
+                shown(what.trim())
+            ),
+        );
     }
     for obligation in &it.obligations {
-        line("must", &format!("{}  {}", shown(&obligation.text), style.dim(&shown(&obligation.policy_id))));
+        line(
+            "must",
+            &format!(
+                "{}  {}",
+                shown(&obligation.text),
+                style.dim(&shown(&obligation.policy_id))
+            ),
+        );
     }
     if let Some(kind) = it.challenge.as_ref().and_then(|it| it.kind.as_ref()) {
         line("helps", &shown(&what_helps(kind)));
     }
     let digest: String = it.bundle_digest.chars().take(12).collect();
-    line("bundle", &format!("{} {}", shown(&it.bundle), style.dim(&shown(&digest))));
+    line(
+        "bundle",
+        &format!("{} {}", shown(&it.bundle), style.dim(&shown(&digest))),
+    );
     line("decision", &style.dim(&shown(&it.decision_id)));
     out
 }
@@ -50,15 +71,28 @@ pub(super) fn refusal(it: &Refused, style: Style) -> String {
         true => format!("{:?}", it.code),
         false => shown(&it.reason),
     };
-    let mut out = format!("{}  {reason}: {}\n", style.bad("REFUSED"), shown(&it.message));
+    let mut out = format!(
+        "{}  {reason}: {}\n",
+        style.bad("REFUSED"),
+        shown(&it.message)
+    );
     for (field, message) in &it.violations {
-        out.push_str(&format!("  {:<9}{} {}\n", "field", shown(field), shown(message)));
+        out.push_str(&format!(
+            "  {:<9}{} {}\n",
+            "field",
+            shown(field),
+            shown(message)
+        ));
     }
     if let Some(hint) = hint(&it.reason) {
         out.push_str(&format!("  {:<9}{hint}\n", "try"));
     }
     if !it.decision_id.is_empty() {
-        out.push_str(&format!("  {:<9}{}\n", "decision", style.dim(&shown(&it.decision_id))));
+        out.push_str(&format!(
+            "  {:<9}{}\n",
+            "decision",
+            style.dim(&shown(&it.decision_id))
+        ));
     }
     out
 }
@@ -165,7 +199,9 @@ fn what_helps(it: &challenge::Kind) -> String {
                 "" => String::new(),
                 acr => format!(" with `{acr}`"),
             };
-            let age = step_up.max_age.map(|it| format!(", at most {} s ago", it.seconds));
+            let age = step_up
+                .max_age
+                .map(|it| format!(", at most {} s ago", it.seconds));
             format!("a login{acr}{}", age.unwrap_or_default())
         }
     }
@@ -179,12 +215,20 @@ fn hint(reason: &str) -> Option<&'static str> {
         "invalid_token" => {
             "look this decision up in the server's log (data/decisions.jsonl): only there is the precise reason"
         }
-        "subject_not_accepted" => "look at the `[[principal]]` rules of bundle.toml: the first whose `when` holds makes the principal",
+        "subject_not_accepted" => {
+            "look at the `[[principal]]` rules of bundle.toml: the first whose `when` holds makes the principal"
+        }
         "keys_unavailable" => "look at the server's log: the issuer's key set cannot be read",
-        "caller_unknown" => "give your own secret with `--caller-token`; the server knows its callers from `[[caller]]`",
+        "caller_unknown" => {
+            "give your own secret with `--caller-token`; the server knows its callers from `[[caller]]`"
+        }
         "caller_lacks_right" => "the operator grants rights in `may` of your `[[caller]]`",
-        "unknown_bundle" => "name a bundle of the server with `--bundle`; `/readyz` on its probe port lists them",
-        "no_route" => "the bundle has no `[[route]]` for this method and path; ask with `--action` and `--resource`, or add one",
+        "unknown_bundle" => {
+            "name a bundle of the server with `--bundle`; `/readyz` on its probe port lists them"
+        }
+        "no_route" => {
+            "the bundle has no `[[route]]` for this method and path; ask with `--action` and `--resource`, or add one"
+        }
         "resource_mismatch" => "leave the fact out, or state it as it is stored",
         "unavailable" | "stale" => "look at `/readyz` on the server's probe port",
         "overloaded" | "deadline_exceeded" => "try again",
@@ -194,9 +238,8 @@ fn hint(reason: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
-
     use super::*;
+    use crate::client::Code;
     use crate::proto::v1::{Challenge, Obligation, Reason, StepUp};
 
     fn denied() -> Decision {
@@ -256,7 +299,10 @@ mod tests {
         };
         let text = answer(&allowed, Style::plain());
         assert!(text.starts_with("ALLOW  a policy permits it"), "{text}");
-        assert!(text.contains("must     notify=owner  managers-refund\n"), "{text}");
+        assert!(
+            text.contains("must     notify=owner  managers-refund\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -289,7 +335,12 @@ mod tests {
             violations: vec![("subject".to_owned(), "is required".to_owned())],
         };
         let text = refusal(&refused, Style::plain());
-        for part in ["REFUSED  caller_unknown: your own", "field    subject is required", "`--caller-token`", "decision 0191"] {
+        for part in [
+            "REFUSED  caller_unknown: your own",
+            "field    subject is required",
+            "`--caller-token`",
+            "decision 0191",
+        ] {
             assert!(text.contains(part), "{text}");
         }
         let json: Json = serde_json::from_str(&json_refusal(&refused)).unwrap();

@@ -4,8 +4,8 @@ use std::io::Read as _;
 
 use clap::ArgGroup;
 
-use super::super::Failure;
 use crate::{
+    cli::Failure,
     client::to_members,
     model::{EntityRef, JsonLimits, Members, Value, parse_json},
     proto::v1::{
@@ -104,7 +104,7 @@ impl Asked {
 }
 
 /// Reads `NAME=VALUE`.
-pub(in super::super) fn pair(text: &str) -> Result<(String, String), String> {
+pub(in crate::cli) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=JSON, as in tenant='\"acme\"'".to_owned()),
