@@ -42,7 +42,7 @@ struct Cli {
 enum Verb {
     Serve(serve::Args),
     Token(token::Args),
-    Check(check::Args),
+    Check(Box<check::Args>),
     Validate(validate::Args),
     Test(test::Args),
     #[command(subcommand)]
@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
     let ended = match cli.verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Token(args) => token::run(args),
-        Verb::Check(args) => check::run(args),
+        Verb::Check(args) => check::run(*args),
         Verb::Validate(args) => validate::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Schema(verb) => schema::run(verb),
