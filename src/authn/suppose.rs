@@ -32,6 +32,7 @@ pub fn suppose(
         Value::Long(now.as_second().saturating_add(LIFETIME.as_secs())),
     );
     fill("iss", Value::from(issuer));
+    fill("aud", Value::from(issuer));
     let config = IssuerConfig {
         name: IssuerName::new(issuer),
         issuer: issuer.to_owned(),

@@ -2,8 +2,8 @@
 //!
 //! **Invariant:** pure and synchronous; does no I/O, reads no clock, logs nothing.
 //!
-//! `core` is the only file that names `cedar_policy_core`, so an upgrade of the engine is one file's
-//! work; `tests::oracle` holds it to Cedar's own `Authorizer`.
+//! `core` is the only module that names `cedar_policy_core`, so an upgrade of the engine is its work
+//! alone; the property tests hold it to Cedar's own `Authorizer`.
 
 mod annotations;
 pub mod core;

@@ -7,4 +7,6 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod example;
 mod layers;
+mod oracle;

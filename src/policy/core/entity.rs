@@ -1,0 +1,83 @@
+//! Entities of the engine.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use cedar_policy_core::{
+    ast::{Eid, PartialValue},
+    entities::{NoEntitiesSchema, TCComputation},
+    extensions::Extensions,
+};
+use smol_str::SmolStr;
+
+use super::{CedarValue, Entities, Entity, TypeName, Uid};
+
+/// Names an entity of a known type.
+pub fn uid(type_name: &TypeName, id: &str) -> Uid {
+    Uid::from_components(type_name.clone(), Eid::new(id), None)
+}
+
+/// Builds an entity whose `ancestors` are all it has beyond its `parents`.
+pub fn entity(
+    uid: Uid,
+    attributes: BTreeMap<SmolStr, CedarValue>,
+    parents: HashSet<Uid>,
+    ancestors: HashSet<Uid>,
+) -> Entity {
+    let attributes = attributes
+        .into_iter()
+        .map(|(name, value)| (name, PartialValue::from(value)));
+    Entity::new_with_attr_partial_value(uid, attributes, ancestors, parents, [])
+}
+
+/// The attributes of an entity.
+pub fn attributes(entity: &Entity) -> BTreeMap<SmolStr, CedarValue> {
+    let known = entity.attrs().filter_map(|(name, value)| match value {
+        PartialValue::Value(value) => Some((name.clone(), value.clone())),
+        PartialValue::Residual(_) => None,
+    });
+    known.collect()
+}
+
+/// A set of entities, each of which already lists all of its ancestors.
+///
+/// # Errors
+/// When two different entities have the same name.
+pub fn entities(closed: impl IntoIterator<Item = Arc<Entity>>) -> Result<Entities, String> {
+    Entities::new()
+        .add_entities(
+            closed,
+            None::<&NoEntitiesSchema>,
+            TCComputation::AssumeAlreadyComputed,
+            Extensions::all_available(),
+        )
+        .map_err(|error| error.to_string())
+}
+
+/// The schema's actions as entities.
+///
+/// # Errors
+/// When Cedar cannot build them.
+pub(in crate::policy) fn action_entities(
+    schema: &cedar_policy::Schema,
+) -> Result<Vec<Arc<Entity>>, String> {
+    let entities = schema
+        .action_entities()
+        .map_err(|error| error.to_string())?;
+    let entities: &Entities = entities.as_ref();
+    Ok(entities
+        .iter()
+        .map(|entity| Arc::new(entity.clone()))
+        .collect())
+}
+
+/// The entities that an entity's attributes refer to.
+pub fn entity_references(entity: &Entity) -> HashSet<Uid> {
+    let values = entity.attrs().filter_map(|(_, value)| match value {
+        PartialValue::Value(value) => Some(value.all_literal_uids()),
+        PartialValue::Residual(_) => None,
+    });
+    values.flatten().collect()
+}

@@ -1,0 +1,85 @@
+//! Rules × request × entities → what holds.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cedar_policy_core::{
+    ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
+    evaluator::{self, EvaluationError},
+    extensions::Extensions,
+};
+use smol_str::SmolStr;
+
+use super::{CedarValue, Entities, Rule, Uid};
+
+/// Evaluates rules for one request over one set of entities.
+pub(in crate::policy) struct Evaluator<'e>(evaluator::Evaluator<'e>);
+
+/// Why a rule could not be evaluated.
+pub(in crate::policy) struct RuleError {
+    pub(in crate::policy) code: &'static str,
+    pub(in crate::policy) message: String,
+}
+
+impl<'e> Evaluator<'e> {
+    pub(in crate::policy) fn new(
+        principal: Uid,
+        action: Uid,
+        resource: Uid,
+        context: BTreeMap<SmolStr, CedarValue>,
+        entities: &'e Entities,
+    ) -> Self {
+        let known = |uid| EntityUIDEntry::known(uid, None);
+        let request = ast::Request::new_unchecked(
+            known(principal),
+            known(action),
+            known(resource),
+            Some(Context::Value(Arc::new(context))),
+        );
+        let extensions = Extensions::all_available();
+        Self(evaluator::Evaluator::new(request, entities, extensions))
+    }
+
+    /// Whether the rule's head matches.
+    pub(in crate::policy) fn head_matches(&self, rule: &Rule) -> Result<bool, RuleError> {
+        self.holds(&rule.head, &rule.slots)
+    }
+
+    /// Whether the rule's conditions hold.
+    pub(in crate::policy) fn conditions_hold(&self, rule: &Rule) -> Result<bool, RuleError> {
+        match &rule.conditions {
+            Some(conditions) => self.holds(conditions, &rule.slots),
+            None => Ok(true),
+        }
+    }
+
+    fn holds(&self, expr: &Expr, slots: &SlotEnv) -> Result<bool, RuleError> {
+        let value = self.0.interpret(expr, slots).map_err(|error| RuleError {
+            code: error_code(&error),
+            message: error.to_string(),
+        })?;
+        match value.value_kind() {
+            ValueKind::Lit(ast::Literal::Bool(holds)) => Ok(*holds),
+            _ => Err(RuleError {
+                code: "type_error",
+                message: "a condition is not a boolean".into(),
+            }),
+        }
+    }
+}
+
+fn error_code(error: &EvaluationError) -> &'static str {
+    match error {
+        EvaluationError::EntityDoesNotExist(_) => "entity_missing",
+        EvaluationError::EntityAttrDoesNotExist(_) | EvaluationError::RecordAttrDoesNotExist(_) => {
+            "attribute_missing"
+        }
+        EvaluationError::TypeError(_) => "type_error",
+        EvaluationError::IntegerOverflow(_) => "overflow",
+        EvaluationError::FailedExtensionFunctionLookup(_)
+        | EvaluationError::WrongNumArguments(_)
+        | EvaluationError::FailedExtensionFunctionExecution(_) => "extension_error",
+        EvaluationError::UnlinkedSlot(_) => "unlinked_slot",
+        EvaluationError::NonValue(_) => "unknown_value",
+        EvaluationError::RecursionLimit(_) => "recursion_limit",
+    }
+}

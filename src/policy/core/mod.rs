@@ -1,0 +1,26 @@
+//! All that Doorward takes from `cedar-policy-core`; nothing outside of this folder names it.
+//!
+//! That crate makes no promise of stability, so it is pinned exactly and everything here is small:
+//! parsing with places, values without re-evaluation, entities without re-closing the hierarchy, and
+//! evaluation without rebuilding conditions.
+
+mod entity;
+mod eval;
+mod text;
+mod types;
+mod value;
+
+pub use cedar_policy_core::{
+    ast::{Entity, EntityType as TypeName, EntityUID as Uid, Value as CedarValue},
+    entities::Entities,
+};
+
+pub(super) use entity::action_entities;
+pub use entity::{attributes, entities, entity, entity_references, uid};
+pub(super) use eval::{Evaluator, RuleError};
+pub use text::Rule;
+pub(super) use text::{Statement, cedar_set, parse};
+pub(super) use types::{actions, entity_types};
+pub use value::{
+    bool, datetime, decimal, duration, entity_value, ip, long, record, references, set, string,
+};
