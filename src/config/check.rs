@@ -31,6 +31,8 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         caller,
         audit,
         decide,
+        reload,
+        limits,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
         return invalid(
@@ -70,6 +72,8 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
             file: audit.file,
         },
         decide: read_decide(&decide)?,
+        reload: reload.read().map_err(ConfigError::Invalid)?,
+        limits: limits.read().map_err(ConfigError::Invalid)?,
         dev,
     };
     check_references(&config)?;

@@ -6,12 +6,14 @@ mod env;
 mod issuer;
 mod print;
 mod raw;
+mod reload;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use caller::{CallerConfig, RawCaller, VouchScope};
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
+pub use reload::{LimitsConfig, ReloadConfig};
 
 use std::{
     net::SocketAddr,
@@ -148,6 +150,10 @@ pub struct Config {
     pub audit: AuditConfig,
     /// How strictly it decides: a floor that bundles may only raise.
     pub decide: DecideConfig,
+    /// How changed rules come in.
+    pub reload: ReloadConfig,
+    /// How large a bundle may be.
+    pub limits: LimitsConfig,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde::Serialize;
 
-use super::{AuditMode, CallerConfig, Config, IssuerConfig, KeySource, Preset, Profile};
+use super::{
+    AuditMode, CallerConfig, Config, IssuerConfig, KeySource, Preset, Profile,
+    reload::{RawLimits, RawReload},
+};
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
 
 const MASK: &str = "***";
@@ -17,6 +20,8 @@ struct Shown<'a> {
     listen: Listen,
     audit: Audit<'a>,
     decide: Decide,
+    reload: RawReload,
+    limits: RawLimits,
     bundles: BTreeMap<&'a str, Bundle<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issuer: Vec<Issuer<'a>>,
@@ -119,6 +124,8 @@ impl Config {
                 strict_errors: self.decide.strict_errors,
                 max_level: self.decide.max_level,
             },
+            reload: RawReload::shown(&self.reload),
+            limits: RawLimits::shown(&self.limits),
             bundles: bundles.collect(),
             issuer: self.issuers.iter().map(issuer).collect(),
             caller: self.callers.iter().map(caller).collect(),

@@ -9,7 +9,12 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AuditMode, caller::RawCaller, issuer::RawIssuer};
+use super::{
+    AuditMode,
+    caller::RawCaller,
+    issuer::RawIssuer,
+    reload::{RawLimits, RawReload},
+};
 
 /// The file as written; flags and environment are laid over it with [`RawConfig::set`].
 #[derive(Default, Deserialize)]
@@ -24,6 +29,8 @@ pub(super) struct RawConfig {
     pub(super) caller: Vec<RawCaller>,
     pub(super) audit: RawAudit,
     pub(super) decide: RawDecide,
+    pub(super) reload: RawReload,
+    pub(super) limits: RawLimits,
 }
 
 /// `[bundles.NAME]`.
@@ -86,7 +93,14 @@ impl RawConfig {
                 self.decide.max_level =
                     Some(parsed.map_err(|_| format!("expected a number, not `{value}`"))?);
             }
-            _ => return Err("is not a setting of doorward".to_owned()),
+            _ => {
+                let set = match key.split_once('.') {
+                    Some(("reload", key)) => self.reload.set(key, value),
+                    Some(("limits", key)) => self.limits.set(key, value),
+                    _ => None,
+                };
+                return set.unwrap_or_else(|| Err("is not a setting of doorward".to_owned()));
+            }
         }
         Ok(())
     }

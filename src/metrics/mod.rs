@@ -8,6 +8,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
@@ -21,6 +22,8 @@ pub struct Metrics {
     refusals: Family<RefusalLabels, Counter>,
     records_dropped: Counter,
     latency: Family<FaceLabels, Histogram>,
+    reloads: Family<ReloadLabels, Counter>,
+    degraded: Family<BundleLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +38,17 @@ struct DecisionLabels {
 struct RefusalLabels {
     code: &'static str,
     face: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    bundle: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BundleLabels {
+    bundle: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,12 +83,26 @@ impl Metrics {
             "From the arrival of a request to its record",
             latency.clone(),
         );
+        let reloads = Family::default();
+        registry.register(
+            "reloads",
+            "Changed bundles that were published, refused, or restored at the start",
+            reloads.clone(),
+        );
+        let degraded = Family::default();
+        registry.register(
+            "bundle_degraded",
+            "Whether what is served is not what is in the bundle's directory",
+            degraded.clone(),
+        );
         Self {
             registry,
             decisions,
             refusals,
             records_dropped,
             latency,
+            reloads,
+            degraded,
         }
     }
 
@@ -105,6 +133,20 @@ impl Metrics {
     /// Counts records that the decision log lost.
     pub fn records_dropped(&self, count: u64) {
         self.records_dropped.inc_by(count);
+    }
+
+    /// Counts what became of a changed bundle, and tells whether it is as it should be.
+    pub fn reload(&self, bundle: &str, result: &'static str, degraded: bool) {
+        let bundle = bundle.to_owned();
+        let labels = BundleLabels {
+            bundle: bundle.clone(),
+        };
+        self.degraded
+            .get_or_create(&labels)
+            .set(i64::from(degraded));
+        self.reloads
+            .get_or_create(&ReloadLabels { bundle, result })
+            .inc();
     }
 
     /// Observes how long a request took, in seconds.
@@ -143,11 +185,14 @@ mod tests {
         metrics.refusal("malformed", "grpc");
         metrics.records_dropped(3);
         metrics.latency("grpc", 0.000_03);
+        metrics.reload("orders", "refused", true);
         let text = metrics.render();
         for line in [
             "doorward_decisions_total{bundle=\"orders\",outcome=\"allow\",cause=\"permitted\",face=\"grpc\"} 2",
             "doorward_refusals_total{code=\"malformed\",face=\"grpc\"} 1",
             "doorward_records_dropped_total 3",
+            "doorward_reloads_total{bundle=\"orders\",result=\"refused\"} 1",
+            "doorward_bundle_degraded{bundle=\"orders\"} 1",
             "doorward_answer_latency_seconds_bucket{le=\"0.00005\",face=\"grpc\"} 1",
             "# EOF",
         ] {

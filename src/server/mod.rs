@@ -8,6 +8,7 @@ mod data_dir;
 mod engine;
 mod example;
 mod grpc;
+mod reload;
 mod tasks;
 pub mod telemetry;
 
@@ -32,7 +33,6 @@ use crate::{
     config::{AuditConfig, AuditMode, Config, ListenConfig},
     metrics::Metrics,
     pep::grpc::DecisionFace,
-    policy::Fault,
 };
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
@@ -44,9 +44,6 @@ const STACK: usize = 16 * 1024 * 1024;
 const IN_FLIGHT: Duration = Duration::from_secs(10);
 /// How long the rest may take to end.
 const LAST: Duration = Duration::from_secs(5);
-
-/// Faults of a bundle that are told at once.
-const SHOWN_FAULTS: usize = 20;
 
 /// Why the server does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -89,14 +86,6 @@ pub enum ServerError {
         /// Why not.
         source: io::Error,
     },
-    /// A bundle that must not be served.
-    #[error("`{}` is not valid:\n{}", path.display(), lines(faults))]
-    Invalid {
-        /// Its directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        faults: Vec<Fault>,
-    },
     /// The decision point cannot be built.
     #[error("{0}")]
     Engine(String),
@@ -114,15 +103,6 @@ pub enum ServerError {
         /// How.
         why: String,
     },
-}
-
-fn lines(faults: &[Fault]) -> String {
-    let shown = faults.iter().take(SHOWN_FAULTS);
-    let mut lines: Vec<_> = shown.map(|fault| format!("  {fault}")).collect();
-    if faults.len() > SHOWN_FAULTS {
-        lines.push(format!("  and {} more", faults.len() - SHOWN_FAULTS));
-    }
-    lines.join("\n")
 }
 
 impl ServerError {
@@ -167,6 +147,8 @@ impl Server {
             callers,
             audit,
             decide,
+            reload,
+            limits,
             dev,
         } = config;
         prepare_data(&data, dev)?;
@@ -186,9 +168,14 @@ impl Server {
             issuers,
             callers,
             decide,
+            reload,
+            limits,
+            data,
             dev,
             recorder: recorder.clone(),
-        })?;
+            metrics: Arc::clone(&metrics),
+        })
+        .await?;
         Ok(Self {
             grpc,
             probe,
@@ -215,7 +202,12 @@ impl Server {
         let Self {
             grpc,
             probe,
-            engine: Engine { pdp, readiness },
+            engine:
+                Engine {
+                    pdp,
+                    readiness,
+                    keepers,
+                },
             recorder,
             writer,
             metrics,
@@ -229,6 +221,10 @@ impl Server {
             tasks.spawn("decision log", async move {
                 writer.run(drain).await.map_err(|why| why.to_string())
             });
+        }
+        for keeper in keepers {
+            let closing = reached(&phase, Phase::Closing);
+            tasks.spawn("reload", keeper.run(closing));
         }
         let router = probe::router(Arc::clone(&readiness), metrics);
         let stop = reached(&phase, Phase::Draining);

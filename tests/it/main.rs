@@ -14,3 +14,4 @@ mod layers;
 mod matrix;
 mod oracle;
 mod promises;
+mod reload;

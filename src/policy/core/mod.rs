@@ -8,6 +8,7 @@ mod entity;
 mod eval;
 mod text;
 mod types;
+mod validate;
 mod value;
 
 pub use cedar_policy_core::{
@@ -19,8 +20,9 @@ pub(super) use entity::action_entities;
 pub use entity::{attributes, entities, entity, entity_references, uid};
 pub(super) use eval::{Evaluator, RuleError};
 pub use text::Rule;
-pub(super) use text::{Statement, cedar_set, parse};
+pub(super) use text::{Body, Statement, Template, parse};
 pub(super) use types::{actions, entity_types};
+pub(super) use validate::{Invalid, PolicyValidator};
 pub use value::{
     bool, datetime, decimal, duration, entity_value, ip, long, record, references, set, string,
 };

@@ -1,0 +1,8 @@
+//! Rules that change while they are used.
+
+mod bad_files;
+mod bad_text;
+mod flip;
+mod process;
+mod restart;
+mod ways;
