@@ -53,7 +53,11 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(why) => return misread(&why).into(),
+        Err(why) => {
+            // Help that nobody can read changes nothing about the end.
+            let _unprinted = why.print();
+            return exit_of(&why).into();
+        }
     };
     let ended = match cli.verb {
         Verb::Serve(args) => serve::run(args),
@@ -73,9 +77,7 @@ pub fn main() -> ExitCode {
 }
 
 /// clap's own code for bad usage is 2, which here means a denial.
-fn misread(why: &clap::Error) -> Exit {
-    // Help that nobody can read changes nothing about the end.
-    let _unprinted = why.print();
+fn exit_of(why: &clap::Error) -> Exit {
     match why.use_stderr() {
         true => Exit::Usage,
         false => Exit::Ok,

@@ -68,7 +68,9 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     }))
     .map_err(Failure::usage)?;
     server::block_on(serve(config)).map_err(|why| match why {
-        ServerError::DevData(_) | ServerError::NotDevData(_) => Failure::usage(why),
+        ServerError::DevData(_) | ServerError::NotDevData(_) | ServerError::Keys(_) => {
+            Failure::usage(why)
+        }
         ServerError::Invalid { .. } => Failure {
             exit: Exit::Invalid,
             message: why.to_string(),

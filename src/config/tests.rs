@@ -195,8 +195,8 @@ fn flags_win_over_environment_over_file() {
 #[test]
 fn unknown_and_malformed_variables_are_refused_by_name() {
     for (name, value, says) in [
-        ("DOORWARD_AUDIT__MODES", "off", "not a setting"),
-        ("DOORWARD_ISSUER", "x", "not a setting"),
+        ("DOORWARD_AUDIT__MODES", "off", "no setting"),
+        ("DOORWARD_ISSUER", "x", "no setting"),
         ("DOORWARD_AUDIT__MODE", "required", "durable log"),
         ("DOORWARD_DECIDE__STRICT_ERRORS", "yes", "`true` or `false`"),
         ("DOORWARD_DECIDE__MAX_LEVEL", "many", "a number"),

@@ -28,7 +28,7 @@ use tonic_health::server::HealthReporter;
 use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
-    authn::DevIssuer,
+    authn::{DevFault, DevIssuer, KeysFault},
     config::{AuditConfig, AuditMode, Config, ListenConfig},
     metrics::Metrics,
     pep::grpc::DecisionFace,
@@ -97,9 +97,12 @@ pub enum ServerError {
         /// What is wrong with it.
         faults: Vec<Fault>,
     },
-    /// The decision point cannot be built.
-    #[error("{0}")]
-    Engine(String),
+    /// The keys of an issuer cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysFault),
+    /// The development issuer cannot work.
+    #[error(transparent)]
+    DevIssuer(#[from] DevFault),
     /// Logging cannot start.
     #[error("{0}")]
     Log(String),
@@ -171,9 +174,7 @@ impl Server {
         } = config;
         prepare_data(&data, dev)?;
         if dev {
-            let issuer = DevIssuer::open(&data);
-            let issuer = issuer.map_err(|why| ServerError::Engine(why.to_string()))?;
-            issuers.push(issuer.issuer_config());
+            issuers.push(DevIssuer::open(&data)?.issuer_config());
         }
         let ListenConfig { grpc, probe } = listen;
         let grpc = bind(grpc, "--grpc").await?;
