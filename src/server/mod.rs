@@ -3,6 +3,7 @@
 //! The end is ordered too: stop accepting → finish what is in flight, for ten seconds at most →
 //! write the records that wait → flush. A task that dies ends the process, by its name.
 
+mod accept;
 pub mod clock;
 mod data_dir;
 mod engine;
