@@ -79,7 +79,8 @@ struct Caller<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     bundles: Option<&'a [BundleName]>,
     may: Vec<Right>,
-    vouch: Vouch<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vouch: Option<Vouch<'a>>,
 }
 
 #[derive(Serialize)]
@@ -160,10 +161,10 @@ fn caller(it: &CallerConfig) -> Caller<'_> {
         token_sha256: it.token_sha256.map(|_| MASK),
         bundles: it.bundles.as_deref(),
         may: it.may.iter().copied().collect(),
-        vouch: Vouch {
+        vouch: it.may.contains(&Right::Vouch).then_some(Vouch {
             types: &it.vouch.types,
             parents: it.vouch.parents,
-        },
+        }),
     }
 }
 

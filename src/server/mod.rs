@@ -180,6 +180,11 @@ impl Server {
         let ListenConfig { grpc, probe } = listen;
         let grpc = bind(grpc, "--grpc").await?;
         let probe = bind(probe, "--probe").await?;
+        for (name, listener) in [("grpc", &grpc), ("probe", &probe)] {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(name, %address, "listening");
+            }
+        }
         let metrics = Arc::new(Metrics::new());
         let (recorder, writer) = open_audit(audit, &data, &metrics)?;
         let engine = engine::assemble(Parts {
