@@ -1,2 +1,5 @@
 //! The `doorward` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    doorward::cli::main()
+}

@@ -1,1 +1,3 @@
-//! (to come)
+//! What operators and probes see.
+
+pub mod probe;

@@ -1,1 +1,83 @@
-//! (to come)
+//! What people type. One file for each verb; each returns how it ended.
+
+mod check;
+mod exit;
+mod output;
+mod schema;
+mod serve;
+mod test;
+mod token;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{Exit, Failure};
+
+const EXAMPLES: &str = "\
+First steps:
+  doorward serve --dev
+      a server for this machine, with its own token issuer and an example
+  TOKEN=$(doorward token --sub alice --claim tenant='\"acme\"' --claim roles='[\"clerk\"]' --scope orders:read)
+  doorward check --token $TOKEN --action ReadOrder --resource 'Order::\"o-1\"' --attr tenant='\"acme\"'
+      may alice read this order, and why?
+  doorward validate policies && doorward test policies
+      are my policies sound, and do they decide as their cases say?
+
+Exit codes: 0 ok or allowed, 1 failed, 2 denied, 3 invalid policies, 4 failed cases, 64 bad usage";
+
+/// Decides who may do what: validates access tokens, evaluates Cedar policies, gives reasons.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Args),
+    Token(token::Args),
+    Check(Box<check::Args>),
+    Validate(validate::Args),
+    Test(test::Args),
+    #[command(subcommand)]
+    Schema(schema::Verb),
+}
+
+/// Runs the program: reads the command line, does what it says, tells how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) => return misread(&why).into(),
+    };
+    let ended = match cli.verb {
+        Verb::Serve(args) => serve::run(args),
+        Verb::Token(args) => token::run(args),
+        Verb::Check(args) => check::run(*args),
+        Verb::Validate(args) => validate::run(args),
+        Verb::Test(args) => test::run(args),
+        Verb::Schema(verb) => schema::run(verb),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, message }) => {
+            eprintln!("doorward: {message}");
+            exit.into()
+        }
+    }
+}
+
+/// clap's own code for bad usage is 2, which here means a denial.
+fn misread(why: &clap::Error) -> Exit {
+    // Help that nobody can read changes nothing about the end.
+    let _unprinted = why.print();
+    match why.use_stderr() {
+        true => Exit::Usage,
+        false => Exit::Ok,
+    }
+}

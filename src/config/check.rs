@@ -10,6 +10,7 @@ use super::{
     AuditConfig, AuditMode, BundleConfig, CallerConfig, Config, ConfigError, DecideConfig,
     IssuerConfig, ListenConfig,
     raw::{Address, RawBundle, RawConfig, RawDecide, RawListen},
+    text::check_name,
 };
 use crate::model::{BundleName, CallerName, CanonicalRequest, IssuerName};
 
@@ -37,23 +38,13 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
              remove `[[issuer]]` and `[[caller]]`, or start without `--dev`",
         );
     }
-    let read_issuer = |(n, raw): (usize, super::issuer::RawIssuer)| {
-        raw.read(dir)
-            .map_err(|why| ConfigError::Invalid(format!("`[[issuer]]` number {}: {why}", n + 1)))
-    };
-    let read_caller = |(n, raw): (usize, super::caller::RawCaller)| {
-        raw.read()
-            .map_err(|why| ConfigError::Invalid(format!("`[[caller]]` number {}: {why}", n + 1)))
-    };
     let issuers: Vec<IssuerConfig> = issuer
         .into_iter()
-        .enumerate()
-        .map(read_issuer)
+        .map(|raw| raw.read(dir).map_err(ConfigError::Invalid))
         .collect::<Result<_, _>>()?;
     let callers: Vec<CallerConfig> = caller
         .into_iter()
-        .enumerate()
-        .map(read_caller)
+        .map(|raw| raw.read().map_err(ConfigError::Invalid))
         .collect::<Result<_, _>>()?;
     if issuers.is_empty() && !dev {
         return invalid(
@@ -108,7 +99,7 @@ fn read_bundles(
 }
 
 fn read_bundle((name, raw): (String, RawBundle)) -> Result<BundleConfig, ConfigError> {
-    check_name("bundle", &name)?;
+    check_name("bundle", &name).map_err(ConfigError::Invalid)?;
     let at = |key: &str| format!("`bundles.{name}.{key}`");
     let lists = [
         ("issuers", &raw.issuers),
@@ -225,16 +216,13 @@ fn check_references(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Collects `names`, refusing bad and repeated ones.
+/// Collects `names`, refusing repeated ones.
 fn unique<'a>(
     kind: &str,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<BTreeSet<&'a str>, ConfigError> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if matches!(kind, "issuer" | "caller") {
-            check_name(kind, name)?;
-        }
         if !seen.insert(name) {
             return invalid(format!(
                 "{kind} `{name}` is written twice: each must be its own"
@@ -254,22 +242,6 @@ fn known(key: &str, kind: &str, name: &str, names: &BTreeSet<&str>) -> Result<()
     };
     invalid(format!(
         "{key} names the {kind} `{name}`, which does not exist: {there_is}"
-    ))
-}
-
-/// Names appear in metrics, records and file names.
-fn check_name(kind: &str, name: &str) -> Result<(), ConfigError> {
-    let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let starts_well = name
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric());
-    if starts_well && name.len() <= 64 && name.bytes().all(ok) {
-        return Ok(());
-    }
-    invalid(format!(
-        "`{name}` cannot name a {kind}: use up to 64 letters, digits, `-`, `_` and `.`, \
-         starting with a letter or digit"
     ))
 }
 

@@ -61,7 +61,7 @@ struct Issuer<'a> {
     name: &'a IssuerName,
     issuer: &'a str,
     audiences: &'a [String],
-    algorithms: Vec<String>,
+    algorithms: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks_file: Option<&'a Path>,
     profile: &'static str,
@@ -133,7 +133,7 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
         name: &it.name,
         issuer: &it.issuer,
         audiences: &it.audiences,
-        algorithms: it.algorithms.iter().map(|alg| format!("{alg:?}")).collect(),
+        algorithms: it.algorithms.iter().map(|it| it.as_str()).collect(),
         jwks_file: match &it.keys {
             KeySource::File(path) => Some(path),
             KeySource::Inline(_) => None,

@@ -131,10 +131,7 @@ fn parts_that_do_not_fit_together_are_refused() {
         "[bundles.a]\npath = \"a\"\naudiences = []",
         &["`bundles.a.audiences` is empty"],
     );
-    refused(
-        "[bundles.\"a b\"]\npath = \"a\"",
-        &["`a b` cannot name a bundle"],
-    );
+    refused("[bundles.\"a b\"]\npath = \"a\"", &["bundle name `a b`"]);
     refused(
         "[bundles.a]\npath = \"a\"\nhosts = [\"a_b:0\"]",
         &["`a_b:0`"],

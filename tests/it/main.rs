@@ -8,6 +8,9 @@
 )]
 
 mod example;
+mod isolation;
+mod kit;
 mod layers;
 mod matrix;
 mod oracle;
+mod promises;

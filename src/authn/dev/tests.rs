@@ -20,7 +20,7 @@ fn claims(issuer: &DevIssuer, mint: &Mint) -> Claims {
     let token = AccessToken::new(issuer.mint(mint, now()).unwrap());
     let keys = TokenVerifier::new(&[issuer.issuer_config()]).unwrap().pin();
     let identity = keys.verify(&token, &TokenScope::default(), now()).unwrap();
-    identity.claims().clone()
+    Claims::clone(identity.claims())
 }
 
 #[test]

@@ -1,24 +1,12 @@
-//! The answer equals that of Cedar's own `Authorizer` on all policies and the whole entity set.
-//!
-//! The oracle gets its entities, context and policies by Cedar's own parsers, so that a mistake of
-//! ours in typing, ownership, slicing or evaluation shows as a difference.
+//! Random bundles, entities and requests.
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use cedar_policy::{
-    Authorizer, Context, Decision as CedarDecision, Entities, EntityUid, Policy, PolicyId,
-    PolicySet, Request,
-};
 use doorward::{
-    bundle::{BundleFiles, CaseQuestion, CompileOptions, Snapshot, SubjectSpec},
-    model::{EntityFacts, EntityRef, Members, Outcome, Timestamp, Value},
-    pdp::{Rehearsal, rehearse},
+    bundle::BundleFiles,
+    model::{EntityFacts, EntityRef, Value},
 };
-use proptest::{
-    collection::vec,
-    prelude::*,
-    test_runner::{Config, TestRunner},
-};
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
 
 const SCHEMA: &str = r#"
@@ -33,12 +21,10 @@ action view, edit in [rw] appliesTo {
   context: { now: datetime, level: Long, delegate?: User, peers?: Set<User> },
 };
 "#;
-const NOW: &str = "2030-01-01T00:00:00Z";
-const CASES: u32 = 200;
 
 /// Who states the facts about a type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Owner {
+pub(crate) enum Owner {
     Bundle,
     Request,
 }
@@ -62,8 +48,8 @@ struct Doc {
 }
 
 #[derive(Clone, Debug)]
-struct World {
-    policies: Vec<String>,
+pub(crate) struct World {
+    pub(crate) policies: Vec<String>,
     users: Vec<User>,
     /// Parents of each group, of greater number only.
     groups: Vec<Vec<u8>>,
@@ -76,13 +62,13 @@ struct World {
 }
 
 #[derive(Clone, Debug)]
-struct Ask {
-    principal: u8,
-    edit: bool,
-    resource: u8,
-    level: i64,
-    delegate: Option<u8>,
-    peers: Option<Vec<u8>>,
+pub(crate) struct Ask {
+    pub(crate) principal: u8,
+    pub(crate) edit: bool,
+    pub(crate) resource: u8,
+    pub(crate) level: i64,
+    pub(crate) delegate: Option<u8>,
+    pub(crate) peers: Option<Vec<u8>>,
 }
 
 fn condition() -> impl Strategy<Value = String> {
@@ -163,7 +149,7 @@ fn policy() -> impl Strategy<Value = String> {
     })
 }
 
-fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let user = (
         0..3u8,
         -2..3i8,
@@ -213,7 +199,7 @@ fn world() -> impl Strategy<Value = World> {
         })
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+pub(crate) fn ask() -> impl Strategy<Value = Ask> {
     let level = prop_oneof![3 => -5..5i64, 1 => Just(i64::MAX)];
     let peers = proptest::option::of(vec(0..7u8, 0..3));
     (
@@ -235,12 +221,12 @@ fn ask() -> impl Strategy<Value = Ask> {
 }
 
 /// One entity, in Doorward's words and in Cedar's.
-struct Both {
-    facts: EntityFacts,
-    cedar: Json,
+pub(crate) struct Both {
+    pub(crate) facts: EntityFacts,
+    pub(crate) cedar: Json,
 }
 
-fn escape(kind: &str, id: &str) -> Json {
+pub(crate) fn escape(kind: &str, id: &str) -> Json {
     json!({ "__entity": { "type": kind, "id": id } })
 }
 
@@ -275,7 +261,7 @@ fn both(
 }
 
 impl World {
-    fn entities(&self) -> Vec<(Owner, Both)> {
+    pub(crate) fn entities(&self) -> Vec<(Owner, Both)> {
         let mut all = Vec::new();
         for n in 0..3 {
             let plan = json!(format!("p{}", n % 2));
@@ -373,7 +359,7 @@ impl World {
         all
     }
 
-    fn files(&self, entities: &[(Owner, Both)]) -> BundleFiles {
+    pub(crate) fn files(&self, entities: &[(Owner, Both)]) -> BundleFiles {
         let source = |owner| {
             if owner == Owner::Bundle {
                 "bundle"
@@ -423,172 +409,4 @@ fn strip(value: &Json) -> Json {
         Json::Array(items) => items.iter().map(strip).collect(),
         other => other.clone(),
     }
-}
-
-struct Oracle {
-    policies: PolicySet,
-    entities: Entities,
-}
-
-impl Oracle {
-    fn new(world: &World, entities: &[(Owner, Both)]) -> Self {
-        let mut policies = PolicySet::new();
-        for (n, text) in world.policies.iter().enumerate() {
-            policies
-                .add(Policy::parse(Some(PolicyId::new(format!("p{n}"))), text).unwrap())
-                .unwrap();
-        }
-        let mut all: Vec<Json> = entities
-            .iter()
-            .map(|(_, both)| both.cedar.clone())
-            .collect();
-        for name in ["view", "edit"] {
-            all.push(json!({ "uid": { "type": "Action", "id": name }, "attrs": {}, "parents": [{ "type": "Action", "id": "rw" }] }));
-        }
-        Self {
-            policies,
-            entities: Entities::from_json_value(Json::from(all), None).unwrap(),
-        }
-    }
-
-    fn answer(&self, ask: &Ask) -> (bool, BTreeSet<String>, BTreeSet<String>) {
-        let uid = |kind: &str, id: String| {
-            EntityUid::from_type_name_and_id(kind.parse().unwrap(), id.parse().unwrap())
-        };
-        let mut context = json!({
-            "now": { "__extn": { "fn": "datetime", "arg": NOW } },
-            "level": ask.level,
-        });
-        if let Some(delegate) = ask.delegate {
-            context["delegate"] = escape("User", &format!("u{delegate}"));
-        }
-        if let Some(peers) = &ask.peers {
-            context["peers"] = peers
-                .iter()
-                .map(|u| escape("User", &format!("u{u}")))
-                .collect();
-        }
-        let request = Request::new(
-            uid("User", format!("u{}", ask.principal)),
-            uid("Action", if ask.edit { "edit" } else { "view" }.to_owned()),
-            uid("Doc", format!("d{}", ask.resource)),
-            Context::from_json_value(context, None).unwrap(),
-            None,
-        )
-        .unwrap();
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &self.entities);
-        let diagnostics = response.diagnostics();
-        (
-            response.decision() == CedarDecision::Allow,
-            diagnostics.reason().map(ToString::to_string).collect(),
-            diagnostics
-                .errors()
-                .map(
-                    |cedar_policy::AuthorizationError::PolicyEvaluationError(e)| {
-                        e.policy_id().to_string()
-                    },
-                )
-                .collect(),
-        )
-    }
-}
-
-fn ours(
-    snapshot: &Snapshot,
-    entities: &[(Owner, Both)],
-    ask: &Ask,
-) -> (bool, BTreeSet<String>, BTreeSet<String>) {
-    let uid = |kind: &str, n: u8, letter: &str| EntityRef::new(kind, format!("{letter}{n}"));
-    let mut context: Members = [("level".to_owned(), Value::Long(ask.level))].into();
-    if let Some(delegate) = ask.delegate {
-        context.insert("delegate".into(), Value::String(format!("u{delegate}")));
-    }
-    if let Some(peers) = &ask.peers {
-        let peers = peers.iter().map(|u| Value::Entity(uid("User", *u, "u")));
-        context.insert("peers".into(), Value::Set(peers.collect()));
-    }
-    let stated: Vec<EntityFacts> = entities
-        .iter()
-        .filter(|(owner, _)| *owner == Owner::Request)
-        .map(|(_, both)| both.facts.clone())
-        .collect();
-    let question = CaseQuestion::Named {
-        action: if ask.edit { "edit" } else { "view" }.to_owned(),
-        resource: EntityFacts::bare(uid("Doc", ask.resource, "d")),
-    };
-    let rehearsal = Rehearsal {
-        subject: &SubjectSpec::Entity(EntityFacts::bare(uid("User", ask.principal, "u"))),
-        question: &question,
-        entities: &stated,
-        context: &context,
-        now: NOW.parse::<Timestamp>().unwrap(),
-    };
-    let decision = rehearse(snapshot, &rehearsal).unwrap().decision;
-    (
-        decision.outcome == Outcome::Allow,
-        decision
-            .reasons
-            .iter()
-            .map(|reason| reason.policy_id.to_string())
-            .collect(),
-        decision
-            .errors
-            .iter()
-            .map(|error| error.policy_id.to_string())
-            .collect(),
-    )
-}
-
-#[test]
-fn the_answer_is_cedars_own_and_strict_errors_never_permit_more() {
-    let options = |strict_errors| CompileOptions {
-        strict_errors,
-        max_level: 4,
-        ..CompileOptions::default()
-    };
-    let (allows, denies, errors, stricter) =
-        (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
-    let add = |counter: &Cell<u32>| counter.set(counter.get() + 1);
-    let mut runner = TestRunner::new(Config {
-        cases: CASES,
-        failure_persistence: None,
-        ..Config::default()
-    });
-    let outcome = runner.run(&(world(), vec(ask(), 12)), |(world, asks)| {
-        let entities = world.entities();
-        let files = world.files(&entities);
-        let lenient = Snapshot::compile(&files, &options(false)).unwrap();
-        let strict = Snapshot::compile(&files, &options(true)).unwrap();
-        let oracle = Oracle::new(&world, &entities);
-        for ask in &asks {
-            let expected = oracle.answer(ask);
-            let found = ours(&lenient, &entities, ask);
-            prop_assert_eq!(&found, &expected, "{:?}", ask);
-            let strictly = ours(&strict, &entities, ask);
-            prop_assert!(
-                expected.0 || !strictly.0,
-                "strict errors permit more: {:?}",
-                ask
-            );
-            add(if expected.0 { &allows } else { &denies });
-            if !expected.2.is_empty() {
-                add(&errors);
-            }
-            if strictly.0 != expected.0 {
-                add(&stricter);
-            }
-        }
-        Ok(())
-    });
-    outcome.unwrap();
-    let total = allows.get() + denies.get();
-    assert!(
-        allows.get() * 5 > total && denies.get() * 5 > total,
-        "allows {allows:?}, denies {denies:?}"
-    );
-    assert!(
-        errors.get() > total / 50,
-        "conditions failed in only {errors:?} of {total}"
-    );
-    assert!(stricter.get() > 0, "no forbid ever failed");
 }

@@ -1,0 +1,149 @@
+//! The question on the command line.
+
+use std::io::Read as _;
+
+use clap::ArgGroup;
+
+use crate::{
+    cli::Failure,
+    client::to_members,
+    model::{EntityRef, JsonLimits, Members, Value, parse_json},
+    proto::v1::{
+        Anonymous, CheckRequest, Entity, HttpQuestion, NamedQuestion, Value as WireValue,
+        check_request::{Question, Subject},
+    },
+};
+
+/// What the server accepts at most, so nothing is sent in vain.
+const LIMITS: JsonLimits = JsonLimits {
+    depth: 32,
+    values: 4096,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("who").required(true)))]
+#[command(group(ArgGroup::new("what").required(true)))]
+pub(super) struct Asked {
+    /// The access token of the subject: the token, - for standard input, or @FILE
+    #[arg(long, value_name = "TOKEN|-|@FILE", group = "who")]
+    token: Option<String>,
+    /// A subject you answer for (the server must grant you the right `vouch`)
+    #[arg(long, value_name = "ENTITY", group = "who")]
+    subject: Option<EntityRef>,
+    /// Nobody in particular
+    #[arg(long, group = "who")]
+    anonymous: bool,
+    /// What the subject wants to do, as the schema calls it
+    #[arg(long, value_name = "ACTION", group = "what", requires = "resource")]
+    action: Option<String>,
+    /// With which resource, as Type::"id"
+    #[arg(long, value_name = "ENTITY", requires = "action")]
+    resource: Option<EntityRef>,
+    /// A fact about the resource, its value as JSON (text in quotes); repeatable
+    #[arg(long = "attr", value_name = "NAME=JSON", value_parser = pair, requires = "resource")]
+    attributes: Vec<(String, String)>,
+    /// A parent of the resource, as Type::"id"; repeatable
+    #[arg(long = "parent", value_name = "ENTITY", requires = "resource")]
+    parents: Vec<EntityRef>,
+    /// Instead: the path of an HTTP request, mapped by the bundle's routes
+    #[arg(long, value_name = "PATH", group = "what", requires = "method")]
+    path: Option<String>,
+    /// Its method
+    #[arg(long, value_name = "METHOD", requires = "path")]
+    method: Option<String>,
+    /// Its host
+    #[arg(long, value_name = "HOST", requires = "path", default_value = "")]
+    host: String,
+    /// Facts about the request that the action declares, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    context: Option<String>,
+    /// The bundle to ask [default: the server's]
+    #[arg(long, value_name = "NAME", default_value = "")]
+    bundle: String,
+}
+
+impl Asked {
+    /// The request to send.
+    pub(super) fn into_request(self) -> Result<CheckRequest, Failure> {
+        let subject = match (&self.token, self.subject) {
+            (Some(token), _) => Subject::AccessToken(secret(token)?),
+            (None, Some(subject)) => Subject::Entity(subject.into()),
+            (None, None) => Subject::Anonymous(Anonymous {}),
+        };
+        let question = match (self.action, self.resource, self.path) {
+            (Some(action), Some(resource), _) => {
+                let mut members = Members::new();
+                for (name, json) in self.attributes {
+                    let value = read_json(&format!("--attr {name}"), &json)?;
+                    members.insert(name, value);
+                }
+                Question::Named(NamedQuestion {
+                    action,
+                    resource: Some(Entity {
+                        attributes: to_members(members).map_err(Failure::usage)?,
+                        parents: self.parents.into_iter().map(Into::into).collect(),
+                        ..resource.into()
+                    }),
+                })
+            }
+            (_, _, path) => Question::Http(HttpQuestion {
+                method: self.method.unwrap_or_default(),
+                host: self.host,
+                path: path.unwrap_or_default(),
+                headers: Default::default(),
+            }),
+        };
+        Ok(CheckRequest {
+            bundle: self.bundle,
+            subject: Some(subject),
+            question: Some(question),
+            context: read_context(self.context.as_deref())?,
+            ..CheckRequest::default()
+        })
+    }
+}
+
+/// Reads `NAME=VALUE`.
+pub(in crate::cli) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=JSON, as in tenant='\"acme\"'".to_owned()),
+    }
+}
+
+/// Reads a secret given as itself, from standard input (`-`) or from a file (`@FILE`).
+pub(super) fn secret(given: &str) -> Result<String, Failure> {
+    let read = match (given, given.strip_prefix('@')) {
+        ("-", _) => {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            read.map(|_| text)
+                .map_err(|why| Failure::failed(format!("cannot read standard input: {why}")))?
+        }
+        (_, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|why| Failure::failed(format!("cannot read `{file}`: {why}")))?,
+        (text, None) => text.to_owned(),
+    };
+    Ok(read.trim().to_owned())
+}
+
+fn read_context(
+    json: Option<&str>,
+) -> Result<std::collections::HashMap<String, WireValue>, Failure> {
+    match json.map(|json| read_json("--context", json)).transpose()? {
+        None => Ok(Default::default()),
+        Some(Value::Record(members)) => to_members(members).map_err(Failure::usage),
+        Some(other) => Err(Failure::usage(format!(
+            "--context is {}: expected a JSON object, as in '{{\"amount\": 100}}'",
+            other.kind()
+        ))),
+    }
+}
+
+fn read_json(what: &str, json: &str) -> Result<Value, Failure> {
+    parse_json(json.as_bytes(), LIMITS).map_err(|why| {
+        Failure::usage(format!(
+            "{what}: `{json}` is {why}; text needs its own quotes, as in '\"{json}\"'"
+        ))
+    })
+}

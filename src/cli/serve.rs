@@ -1,0 +1,181 @@
+//! `doorward serve`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{Exit, Failure, output};
+use crate::{
+    config::{Config, Setting, Sources},
+    server::{
+        self, Server, ServerError,
+        telemetry::{self, LogFormat},
+    },
+};
+
+/// Read when `--config` names none.
+const DEFAULT_FILE: &str = "doorward.toml";
+
+/// Serve decisions until stopped
+///
+/// Reads `doorward.toml` (or --config), over which DOORWARD_… variables and then flags win.
+/// With --dev, everything has a default: try it first.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Development: this machine only, an own token issuer, every right for local callers
+    #[arg(long)]
+    dev: bool,
+    /// Configuration file [default: doorward.toml, if there is one; none with --dev]
+    #[arg(long, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Directory of policies [default: policies; with --dev and without it, the built-in example]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<String>,
+    /// Directory for what must outlive the server [default: data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where services ask, over gRPC [default: 127.0.0.1:9191]
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<String>,
+    /// Where /livez, /readyz and /metrics are [default: 127.0.0.1:8282]
+    #[arg(long, value_name = "ADDR")]
+    probe: Option<String>,
+    /// Print the effective configuration, secrets masked, and end
+    #[arg(long)]
+    print_config: bool,
+    /// Log lines for people or as JSON [default: pretty on a terminal; DOORWARD_LOG=debug for more]
+    #[arg(long, value_enum)]
+    log_format: Option<Format>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Pretty,
+    Json,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    let (print_config, format) = (args.print_config, args.log_format);
+    let config = Config::load(sources(args)).map_err(Failure::usage)?;
+    if print_config {
+        output::print(&config.print())?;
+        return Ok(Exit::Ok);
+    }
+    telemetry::init(format.map(|format| match format {
+        Format::Pretty => LogFormat::Pretty,
+        Format::Json => LogFormat::Json,
+    }))
+    .map_err(Failure::usage)?;
+    server::block_on(serve(config)).map_err(|why| match why {
+        ServerError::DevData(_) | ServerError::NotDevData(_) => Failure::usage(why),
+        ServerError::Invalid { .. } => Failure {
+            exit: Exit::Invalid,
+            message: why.to_string(),
+        },
+        _ => Failure::failed(why),
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn serve(config: Config) -> Result<(), ServerError> {
+    let (dev, data) = (config.dev, config.data.clone());
+    let shutdown = server::asked_to_end()?;
+    let server = Server::open(config).await?;
+    if let (true, Ok((grpc, probe))) = (dev, server.addresses()) {
+        eprint!("{}", welcome(grpc, probe, &data));
+    }
+    server.run(shutdown).await
+}
+
+fn sources(args: Args) -> Sources {
+    let flags = [
+        ("bundle", "--bundle", args.bundle),
+        ("data", "--data", args.data),
+        ("listen.grpc", "--grpc", args.grpc),
+        ("listen.probe", "--probe", args.probe),
+    ];
+    let here = Path::new(DEFAULT_FILE);
+    Sources {
+        file: args
+            .config
+            .or_else(|| (!args.dev && here.exists()).then(|| here.to_owned())),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok()?;
+                Some((name, value.to_string_lossy().into_owned()))
+            })
+            .collect(),
+        flags: flags
+            .into_iter()
+            .filter_map(|(key, flag, value)| {
+                Some(Setting {
+                    key: key.to_owned(),
+                    value: value?,
+                    source: flag.to_owned(),
+                })
+            })
+            .collect(),
+        dev: args.dev,
+    }
+}
+
+/// What a newcomer needs: where it listens, and three questions to paste.
+fn welcome(grpc: SocketAddr, probe: SocketAddr, data: &Path) -> String {
+    let data = match data == Path::new("data") {
+        true => String::new(),
+        false => format!(" --data '{}'", data.display()),
+    };
+    let addr = match grpc.to_string().as_str() {
+        "127.0.0.1:9191" => String::new(),
+        other => format!(" --addr http://{other}"),
+    };
+    let token = format!(
+        "doorward token{data} --sub alice --scope orders:read --claim tenant='\"acme\"' --claim roles='[\"clerk\"]'"
+    );
+    let question = |action| {
+        format!("--action {action} --resource 'Order::\"o-1\"' --attr tenant='\"acme\"'{addr}")
+    };
+    let (read, cancel) = (question("ReadOrder"), question("CancelOrder"));
+    format!(
+        "
+  *** DEVELOPMENT MODE: anyone on this machine may ask anything. Never use it for real. ***
+
+  gRPC    {grpc}
+  probes  http://{probe}/readyz  /livez  /metrics
+
+  Paste into another terminal (the questions suit the built-in example):
+
+  # a clerk reads an order of her tenant: ALLOW
+  {token} | doorward check --token - {read}
+
+  # and may not cancel it: DENY, with what would help
+  {token} | doorward check --token - {cancel}
+
+  # a token someone has tampered with: REFUSED
+  {token} | sed 's/....$/AAAA/' | doorward check --token - {read}
+
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pasted_commands_reach_this_server() {
+        let (grpc, probe) = (
+            "127.0.0.1:9191".parse().unwrap(),
+            "127.0.0.1:8282".parse().unwrap(),
+        );
+        let plain = welcome(grpc, probe, Path::new("data"));
+        assert!(
+            !plain.contains("--addr") && !plain.contains("--data"),
+            "{plain}"
+        );
+        let moved = welcome("127.0.0.1:5".parse().unwrap(), probe, Path::new("/tmp/d"));
+        assert_eq!(moved.matches("--addr http://127.0.0.1:5").count(), 3);
+        assert_eq!(moved.matches("--data '/tmp/d'").count(), 3);
+    }
+}

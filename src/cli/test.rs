@@ -1,0 +1,73 @@
+//! `doorward test`.
+
+use std::path::PathBuf;
+
+use super::{Exit, Failure, output, output::Style, validate};
+use crate::{
+    bundle::{BundleFiles, BundleLimits, CompileOptions, Snapshot},
+    pap::{CaseReport, run_cases},
+};
+
+/// Run a bundle's own cases (tests/*.yaml): does it decide as they say?
+///
+/// Exit codes: 0 all as expected, 4 some not, 3 the bundle is not valid.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The bundle's directory
+    #[arg(value_name = "DIR", default_value = "policies")]
+    directory: PathBuf,
+    /// Run only the cases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    let style = Style::of_stdout();
+    let compiled = BundleFiles::read(&args.directory, BundleLimits::default())
+        .and_then(|files| Snapshot::compile(&files, &CompileOptions::default()));
+    let snapshot = match compiled {
+        Ok(snapshot) => snapshot,
+        Err(faults) => {
+            output::print(&validate::invalid(&faults, false, style))?;
+            return Ok(Exit::Invalid);
+        }
+    };
+    let report = run_cases(&snapshot, args.filter.as_deref());
+    output::print(&told(&report, style))?;
+    match (report.run, report.failures.is_empty(), args.filter) {
+        (0, _, Some(filter)) => Err(Failure::usage(format!(
+            "no case's name contains `{filter}`"
+        ))),
+        (_, true, _) => Ok(Exit::Ok),
+        (_, false, _) => Ok(Exit::CasesFailed),
+    }
+}
+
+fn told(report: &CaseReport, style: Style) -> String {
+    let mut out = String::new();
+    for failure in &report.failures {
+        out.push_str(&format!("{}  {}\n", style.bad("FAILED"), failure.name));
+        for it in &failure.differences {
+            out.push_str(&format!(
+                "  {:<12}expected {}, came {}\n",
+                it.what, it.expected, it.found
+            ));
+        }
+        out.push_str(&format!("  {:<12}{}\n", "came out", failure.found));
+        out.push_str(&format!(
+            "  {:<12}{}\n",
+            "at",
+            style.dim(&failure.place.to_string())
+        ));
+    }
+    let failed = report.failures.len();
+    out.push_str(&match failed {
+        0 => format!("{}  {} cases\n", style.good("ok"), report.run),
+        _ => format!(
+            "{}  {failed} of {} cases\n",
+            style.bad("failed"),
+            report.run
+        ),
+    });
+    out
+}

@@ -1,0 +1,12 @@
+//! The only place where the clock is read.
+
+use crate::model::Timestamp;
+
+/// The current time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader; everything else is told the time"
+)]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,299 @@
+use std::{fs, path::Path};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::*;
+use crate::{
+    authn::Mint,
+    client::{Client, ClientError},
+    config::{Setting, Sources},
+    model::{EntityRef, SignedDuration},
+    proto::v1::{Cause, CheckRequest, NamedQuestion, check_request},
+};
+
+/// A bundle in which alice, and nobody else, reads orders.
+const BUNDLE: &[(&str, &str)] = &[
+    (
+        "schema.cedarschema",
+        "entity User; entity Order;
+         action ReadOrder appliesTo { principal: User, resource: Order, context: Doorward::Context };",
+    ),
+    (
+        "orders.cedar",
+        "@id(\"alice-reads\") @reason(\"She may.\")
+         permit (principal == User::\"alice\", action == Action::\"ReadOrder\", resource);",
+    ),
+    (
+        "bundle.toml",
+        "name = \"orders\"\n[[principal]]\ntype = \"User\"\nid = \"{sub}\"",
+    ),
+];
+
+fn config(root: &Path, extra: &[(&str, &str)]) -> Config {
+    let (bundle, data) = (root.join("rules"), root.join("data"));
+    fs::create_dir_all(&bundle).unwrap();
+    for (name, text) in BUNDLE {
+        fs::write(bundle.join(name), text).unwrap();
+    }
+    let (bundle, data) = (bundle.display().to_string(), data.display().to_string());
+    let ours = [
+        ("bundle", bundle.as_str()),
+        ("data", data.as_str()),
+        ("listen.grpc", "127.0.0.1:0"),
+        ("listen.probe", "127.0.0.1:0"),
+    ];
+    let flags = ours.iter().chain(extra).map(|(key, value)| Setting {
+        key: (*key).to_owned(),
+        value: (*value).to_owned(),
+        source: (*key).to_owned(),
+    });
+    Config::load(Sources {
+        flags: flags.collect(),
+        dev: true,
+        ..Sources::default()
+    })
+    .unwrap()
+}
+
+struct Running {
+    grpc: SocketAddr,
+    probe: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Result<(), ServerError>>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server under test is a task of the test"
+)]
+async fn start(root: &Path) -> Running {
+    let server = Server::open(config(root, &[])).await.unwrap();
+    let (grpc, probe) = server.addresses().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let ended = tokio::spawn(server.run(async {
+        let _dropped = stopped.await;
+    }));
+    Running {
+        grpc,
+        probe,
+        stop,
+        ended,
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+fn question() -> CheckRequest {
+    ask("a.b.c")
+}
+
+fn ask(token: &str) -> CheckRequest {
+    CheckRequest {
+        subject: Some(check_request::Subject::AccessToken(token.to_owned())),
+        question: Some(check_request::Question::Named(NamedQuestion {
+            action: "ReadOrder".to_owned(),
+            resource: Some(EntityRef::new("Order", "o-1").into()),
+        })),
+        ..CheckRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_server_answers_probes_refuses_malformed_questions_records_them_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    assert!(
+        get(running.probe, "/livez")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        get(running.probe, "/readyz")
+            .await
+            .contains("\"bundles\":[{\"name\":\"default\"")
+    );
+
+    let client = Client::connect(&format!("http://{}", running.grpc))
+        .await
+        .unwrap();
+    let request = CheckRequest {
+        subject: None,
+        request_id: "r-1".to_owned(),
+        ..question()
+    };
+    let refused = match client.check(request).await.unwrap_err() {
+        ClientError::Refused(refused) => refused,
+        other => panic!("{other}"),
+    };
+    assert_eq!(refused.code, tonic::Code::InvalidArgument);
+    assert_eq!(refused.reason, "malformed");
+    assert_eq!(refused.violations[0].0, "subject");
+    let metrics = get(running.probe, "/metrics").await;
+    assert!(
+        metrics.contains("doorward_refusals_total{code=\"malformed\",face=\"grpc\"} 1"),
+        "{metrics}"
+    );
+
+    drop(client);
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(line["decision_id"], refused.decision_id.as_str());
+    assert_eq!(line["request_id"], "r-1");
+    assert_eq!(line["refusal"], "malformed");
+}
+
+#[tokio::test]
+async fn an_oversized_message_is_refused_and_the_server_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let client = Client::connect(&format!("http://{}", running.grpc))
+        .await
+        .unwrap();
+    let big = CheckRequest {
+        bundle: "x".repeat(300 * 1024),
+        ..question()
+    };
+    match client.check(big).await.unwrap_err() {
+        ClientError::Refused(refused) => assert_eq!(refused.code, tonic::Code::OutOfRange),
+        other => panic!("{other}"),
+    }
+    match client.check(question()).await.unwrap_err() {
+        ClientError::Refused(refused) => assert_eq!(refused.reason, "invalid_token"),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_for_the_server_and_the_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", running.grpc));
+    let mut health = HealthClient::new(endpoint.unwrap().connect().await.unwrap());
+    for service in ["", "doorward.v1.DecisionService"] {
+        let asked = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        // Announced by a task of its own, a moment after the port is open.
+        loop {
+            let answer = health.check(asked.clone()).await;
+            let serving = ServingStatus::Serving as i32;
+            if answer.is_ok_and(|it| it.into_inner().status == serving) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_with_the_flag_that_changes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (key, flag) in [("listen.grpc", "--grpc"), ("listen.probe", "--probe")] {
+        let why = Server::open(config(dir.path(), &[(key, &address)]))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(why.contains(&address) && why.contains(flag), "{why}");
+    }
+}
+
+fn mint(root: &Path, sub: &str) -> String {
+    let mint = Mint {
+        sub: sub.to_owned(),
+        scope: String::new(),
+        client_id: "test".to_owned(),
+        ttl: SignedDuration::from_mins(1),
+        claims: Vec::new(),
+    };
+    let issuer = DevIssuer::open(&root.join("data")).unwrap();
+    issuer.mint(&mint, clock::now()).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_allows_denies_or_is_refused_when_tampered_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    assert!(
+        get(running.probe, "/readyz")
+            .await
+            .contains("\"ready\":true")
+    );
+    let client = Client::connect(&format!("http://{}", running.grpc))
+        .await
+        .unwrap();
+
+    let alice = mint(dir.path(), "alice");
+    let allowed = client.check(ask(&alice)).await.unwrap();
+    assert!(allowed.is_allowed());
+    let reason = &allowed.decision().reasons[0];
+    assert_eq!(
+        (reason.policy_id.as_str(), reason.reason.as_str()),
+        ("alice-reads", "She may.")
+    );
+    assert!(
+        reason.place.starts_with("orders.cedar:"),
+        "development explains: {reason:?}"
+    );
+
+    let denied = client.check(ask(&mint(dir.path(), "bob"))).await.unwrap();
+    assert!(!denied.is_allowed());
+    assert_eq!(denied.decision().cause(), Cause::NothingPermits);
+
+    // The first character of the signature: every bit of it counts.
+    let (signed, signature) = alice.rsplit_once('.').unwrap();
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    let forged = format!("{signed}.{first}{}", signature.get(1..).unwrap());
+    match client.check(ask(&forged)).await.unwrap_err() {
+        ClientError::Refused(refused) => {
+            assert_eq!(refused.reason, "invalid_token");
+            assert_eq!(refused.code, tonic::Code::Unauthenticated);
+        }
+        other => panic!("{other}"),
+    }
+
+    drop(client);
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
+    let kinds: Vec<_> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["decision", "decision", "refusal"]);
+    assert!(
+        log.contains("\"reason\":\"signature_invalid\"") && !log.contains(&alice),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_not_valid_is_told_and_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), &[]);
+    fs::write(
+        dir.path().join("rules/orders.cedar"),
+        "permit (principal, action, resource)",
+    )
+    .unwrap();
+    let why = Server::open(config).await.unwrap_err().to_string();
+    assert!(why.contains("orders.cedar:1"), "{why}");
+}
