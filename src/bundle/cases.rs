@@ -143,7 +143,7 @@ struct RawCase {
 )]
 enum RawSubjectRef {
     Name(String),
-    Inline(RawSubject),
+    Inline(Box<RawSubject>),
 }
 
 #[derive(Clone, Deserialize)]
@@ -248,7 +248,7 @@ impl Case {
             .parse()
             .map_err(|_| format!("`now: {now}` is not an RFC 3339 date and time"))?;
         let subject = match raw.subject {
-            RawSubjectRef::Inline(subject) => subject_spec(subject)?,
+            RawSubjectRef::Inline(subject) => subject_spec(*subject)?,
             RawSubjectRef::Name(name) => match subjects.get(&name) {
                 Some(subject) => subject_spec(subject.clone())?,
                 None if name == "anonymous" => SubjectSpec::Anonymous,
