@@ -10,9 +10,11 @@
 
 mod cli;
 mod example;
+mod faults;
 mod isolation;
 mod kit;
 mod layers;
+mod mapping;
 mod matrix;
 mod oracle;
 mod promises;
