@@ -190,7 +190,7 @@ pub(super) fn corp() -> IssuerConfig {
 
 /// Trust in these issuers and no others.
 pub(super) fn trust(issuers: &[IssuerConfig]) -> std::sync::Arc<TrustedKeys> {
-    TokenVerifier::new(issuers).unwrap().pin()
+    TokenVerifier::new(issuers, now()).unwrap().pin()
 }
 
 /// Verifies for any bundle at [`NOW`].

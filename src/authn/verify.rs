@@ -6,7 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::{
     config::{Algorithm, IssuerConfig},
-    model::{AccessToken, IssuerName, Rejection, RejectionCode, SignedDuration, Timestamp, Value},
+    model::{
+        AccessToken, IssuerName, Members, Rejection, RejectionCode, SignedDuration, Timestamp,
+        Value,
+    },
 };
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
     identity::Identity,
     keys::{TrustedIssuer, TrustedKeys},
     profile, reject,
-    ring::Key,
+    ring::{Key, KeyRing},
 };
 
 #[cfg(test)]
@@ -35,9 +38,20 @@ pub struct TokenScope<'a> {
 
 /// What does not change about a token: who signed it, and what it says.
 pub(super) struct Signed {
-    pub(super) issuer: Arc<IssuerConfig>,
-    pub(super) said: Said,
-    pub(super) fingerprint: Arc<str>,
+    issuer: Arc<IssuerConfig>,
+    /// The ring that verified it.
+    ring: [u8; 32],
+    said: Said,
+    fingerprint: Arc<str>,
+}
+
+/// A token taken apart, of an issuer that is trusted.
+struct Parts<'a, 'k> {
+    compact: Compact<'a>,
+    header: Header,
+    members: Members,
+    index: usize,
+    trusted: &'k TrustedIssuer,
 }
 
 impl TrustedKeys {
@@ -53,57 +67,104 @@ impl TrustedKeys {
         scope: &TokenScope<'_>,
         now: Timestamp,
     ) -> Result<Identity, Rejection> {
-        let signed = self.check_signature(token.expose())?;
+        let signed = match self.known(token.expose(), now) {
+            Some(signed) => signed,
+            None => {
+                let signed = Arc::new(self.check_signature(token.expose(), now)?);
+                self.cache.put(token.expose(), &signed);
+                signed
+            }
+        };
         signed.check_scope(scope)?;
         signed.check_times(now)?;
-        Ok(Identity::new(signed.said.claims, signed.fingerprint))
+        Ok(Identity::new(
+            Arc::clone(&signed.said.claims),
+            Arc::clone(&signed.fingerprint),
+        ))
+    }
+
+    /// What was found out about this very token, unless its issuer's keys have changed or aged.
+    fn known(&self, token: &str, now: Timestamp) -> Option<Arc<Signed>> {
+        let signed = self.cache.get(token)?;
+        let (_, trusted) = self.issuer(&signed.issuer.issuer)?;
+        let ring = trusted.ring(now).ok()?;
+        (ring.digest() == signed.ring).then_some(signed)
+    }
+
+    /// The issuer, by its number, whose keys are too few or too old to verify this token.
+    pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
+        let parts = self.take_apart(token.expose()).ok()?;
+        let rejection = self.choose_key(&parts, now).err()?;
+        let lacking = matches!(
+            rejection.code,
+            RejectionCode::KidUnknown | RejectionCode::KeysUnavailable
+        );
+        lacking.then_some(parts.index)
     }
 
     /// The checks whose outcome depends on token and keys alone.
-    fn check_signature(&self, token: &str) -> Result<Signed, Rejection> {
-        let compact = Compact::parse(token)?;
-        let header = Header::read(&compact.header)?;
-        let members = read_payload(&compact.payload)?;
-        let trusted = members
-            .get("iss")
-            .and_then(Value::as_str)
-            .and_then(|iss| self.issuer(iss));
-        let Some(trusted) = trusted else {
-            return reject(
-                RejectionCode::IssUnknown,
-                "`iss` is that of no trusted issuer, byte for byte",
-            );
-        };
-        let issuer = &trusted.config;
-        if !issuer.algorithms.contains(&header.algorithm) {
-            return reject(
-                RejectionCode::AlgNotAllowed,
-                format!(
-                    "{} is not on the list of issuer `{}`",
-                    header.algorithm, issuer.name
-                ),
-            );
-        }
-        let key = self.choose_key(trusted, &header)?;
+    fn check_signature(&self, token: &str, now: Timestamp) -> Result<Signed, Rejection> {
+        let parts = self.take_apart(token)?;
+        let (ring, key) = self.choose_key(&parts, now)?;
+        let Parts {
+            compact,
+            header,
+            members,
+            trusted,
+            ..
+        } = parts;
         verify_signature(&compact, key, header.algorithm)?;
+        let issuer = &trusted.config;
         profile::check(issuer, header.typ.as_deref(), &members)?;
         Ok(Signed {
             issuer: Arc::clone(issuer),
+            ring: ring.digest(),
             said: read_claims(issuer, members)?,
             fingerprint: fingerprint(token),
         })
     }
 
+    /// Reads form, header and payload, and finds the issuer.
+    fn take_apart<'a>(&self, token: &'a str) -> Result<Parts<'a, '_>, Rejection> {
+        let compact = Compact::parse(token)?;
+        let header = Header::read(&compact.header)?;
+        let members = read_payload(&compact.payload)?;
+        let iss = members.get("iss").and_then(Value::as_str);
+        let Some((index, trusted)) = iss.and_then(|iss| self.issuer(iss)) else {
+            return reject(
+                RejectionCode::IssUnknown,
+                "`iss` is that of no trusted issuer, byte for byte",
+            );
+        };
+        Ok(Parts {
+            compact,
+            header,
+            members,
+            index,
+            trusted,
+        })
+    }
+
     /// The one key of this issuer that the token may mean; `kid` is compared and nothing else.
-    fn choose_key<'a>(
-        &'a self,
-        trusted: &'a TrustedIssuer,
-        header: &Header,
-    ) -> Result<&'a Key, Rejection> {
-        let name = &trusted.config.name;
-        let keys = trusted.ring.keys();
+    fn choose_key<'k>(
+        &'k self,
+        parts: &Parts<'_, 'k>,
+        now: Timestamp,
+    ) -> Result<(&'k KeyRing, &'k Key), Rejection> {
+        let Parts {
+            header, trusted, ..
+        } = parts;
+        let issuer = &trusted.config;
+        let name = &issuer.name;
+        if !issuer.algorithms.contains(&header.algorithm) {
+            return reject(
+                RejectionCode::AlgNotAllowed,
+                format!("{} is not on the list of issuer `{name}`", header.algorithm),
+            );
+        }
+        let ring = trusted.ring(now)?;
         let key = match header.kid.as_deref() {
-            None => match keys {
+            None => match ring.keys() {
                 [only] => only,
                 _ => {
                     return reject(
@@ -113,7 +174,10 @@ impl TrustedKeys {
                 }
             },
             Some(kid) => {
-                let mut named = keys.iter().filter(|key| key.kid.as_deref() == Some(kid));
+                let mut named = ring
+                    .keys()
+                    .iter()
+                    .filter(|key| key.kid.as_deref() == Some(kid));
                 match (named.next(), named.next()) {
                     (Some(key), None) => key,
                     (Some(_), Some(_)) => {
@@ -122,7 +186,7 @@ impl TrustedKeys {
                             format!("issuer `{name}` has several keys of this `kid`"),
                         );
                     }
-                    (None, _) => return Err(self.unknown_kid(&trusted.config, kid)),
+                    (None, _) => return Err(self.unknown_kid(issuer, kid)),
                 }
             }
         };
@@ -140,7 +204,7 @@ impl TrustedKeys {
                 "`x5t#S256` is not that of the key's certificate",
             );
         }
-        Ok(key)
+        Ok((ring, key))
     }
 
     fn unknown_kid(&self, issuer: &IssuerConfig, kid: &str) -> Rejection {

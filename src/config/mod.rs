@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod env;
+mod fetch;
 mod issuer;
 mod print;
 mod raw;
@@ -11,6 +12,7 @@ mod tests;
 mod text;
 
 pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
 use std::{

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde::Serialize;
 
-use super::{AuditMode, CallerConfig, Config, IssuerConfig, KeySource, Preset, Profile};
+use super::{
+    AuditMode, CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, Preset, Profile,
+};
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
 
 const MASK: &str = "***";
@@ -64,11 +66,27 @@ struct Issuer<'a> {
     algorithms: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks_file: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_url: Option<&'a str>,
+    #[serde(flatten)]
+    fetch: Fetch<'a>,
     profile: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<&'static str>,
     leeway: String,
     max_lifetime: String,
+}
+
+#[derive(Default, Serialize)]
+struct Fetch<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<&'a Path>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allow_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allow_origins: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allow_http_loopback: bool,
 }
 
 #[derive(Serialize)]
@@ -136,7 +154,15 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
         algorithms: it.algorithms.iter().map(|it| it.as_str()).collect(),
         jwks_file: match &it.keys {
             KeySource::File(path) => Some(path),
-            KeySource::Inline(_) => None,
+            _ => None,
+        },
+        jwks_url: match &it.keys {
+            KeySource::Url { url, .. } => Some(url.as_str()),
+            _ => None,
+        },
+        fetch: match &it.keys {
+            KeySource::Url { fetch, .. } | KeySource::Discovery { fetch, .. } => shown(fetch),
+            KeySource::File(_) | KeySource::Inline(_) => Fetch::default(),
         },
         profile: match it.profile {
             Profile::AtJwt => "at+jwt",
@@ -151,6 +177,19 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
         }),
         leeway: duration(it.leeway),
         max_lifetime: duration(it.max_lifetime),
+    }
+}
+
+fn shown(it: &FetchConfig) -> Fetch<'_> {
+    Fetch {
+        ca_file: it.ca_file.as_deref(),
+        allow_addresses: it.allow_addresses.iter().map(ToString::to_string).collect(),
+        allow_origins: it
+            .allow_origins
+            .iter()
+            .map(url::Origin::ascii_serialization)
+            .collect(),
+        allow_http_loopback: it.allow_http_loopback,
     }
 }
 
