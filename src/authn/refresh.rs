@@ -9,15 +9,18 @@ use tokio::{
 
 use crate::{
     config::IssuerConfig,
-    model::{AccessToken, IssuerName, SignedDuration, Timestamp},
+    model::{AccessToken, IssuerName, Timestamp},
 };
 
 use super::{
     fetch::TIMEOUT,
     keys::{TokenVerifier, TrustedKeys},
     ring::KeyRing,
-    source::Source,
+    source::{POLL, Source},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Least time between two reads that tokens ask for, and between a failed read and the next.
 const MIN_BETWEEN: Duration = Duration::from_secs(30);
@@ -37,7 +40,9 @@ pub(super) struct Desk {
 #[derive(Clone, Copy, Default)]
 struct Reads {
     done: u64,
+    /// One is under way, or was asked for and is about to be.
     running: bool,
+    /// When the last one ended.
     last: Option<Timestamp>,
 }
 
@@ -54,22 +59,38 @@ impl Desk {
     /// Waits until the task has read the keys anew. `false` at once when it has done so lately or
     /// too many wait already: a flood of unknown `kid`s costs one read per [`MIN_BETWEEN`].
     async fn fresh(&self, now: Timestamp) -> bool {
-        let mut reads = self.reads.subscribe();
-        let seen = *reads.borrow_and_update();
-        let lately = seen
-            .last
-            .is_some_and(|last| now.duration_since(last) < to_signed(MIN_BETWEEN));
-        if lately && !seen.running {
-            return false;
-        }
         let Ok(_place) = self.waiting.try_acquire() else {
             return false;
         };
-        if !seen.running {
+        let mut reads = self.reads.subscribe();
+        let before = reads.borrow_and_update().done;
+        let lately = |last: Timestamp| now.duration_since(last).unsigned_abs() < MIN_BETWEEN;
+        let asked = self.reads.send_if_modified(|reads| {
+            let ask = !reads.running && !reads.last.is_some_and(lately);
+            reads.running |= ask;
+            ask
+        });
+        if asked {
             self.wanted.notify_one();
+        } else if !self.reads.borrow().running {
+            return false;
         }
-        let done = reads.wait_for(|reads| reads.done > seen.done);
+        let done = reads.wait_for(|reads| reads.done > before);
         matches!(timeout(TIMEOUT, done).await, Ok(Ok(_)))
+    }
+
+    /// Waits for the time of the next read, or for someone to ask.
+    async fn due(&self, pause: Duration) {
+        let asked = async {
+            // A call left over from before the last read has been served by it.
+            while !self.reads.borrow().running {
+                self.wanted.notified().await;
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = asked => {}
+        }
     }
 }
 
@@ -132,15 +153,12 @@ impl KeyTask {
         };
         let mut failures = 0;
         // Keys on this machine were read when trust was set up.
-        let mut due = match desk.source.is_remote() {
+        let mut pause = match desk.source.is_remote() {
             true => Duration::ZERO,
-            false => MIN_BETWEEN.min(Duration::from_secs(5)),
+            false => POLL,
         };
         loop {
-            tokio::select! {
-                () = sleep(due) => {}
-                () = async { sleep(MIN_BETWEEN).await; desk.wanted.notified().await } => {}
-            }
+            desk.due(pause).await;
             desk.reads.send_modify(|reads| reads.running = true);
             let read = self.read(desk, &clock).await;
             desk.reads.send_modify(|reads| {
@@ -148,16 +166,16 @@ impl KeyTask {
                 reads.done += 1;
                 reads.last = Some(clock());
             });
-            match read {
+            pause = match read {
                 Some(next) => {
                     failures = 0;
-                    due = next;
+                    next
                 }
                 None => {
-                    due = self.retry(failures);
                     failures += 1;
+                    self.retry(failures)
                 }
-            }
+            };
         }
     }
 
@@ -215,8 +233,4 @@ impl KeyTask {
     fn known(&self, is: impl Fn(&super::keys::TrustedIssuer) -> bool) -> bool {
         self.verifier.pin().issuers.get(self.index).is_some_and(is)
     }
-}
-
-fn to_signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::ZERO)
 }

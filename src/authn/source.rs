@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Times between two reads of a file: cheap, and soon enough for a rotation.
-const POLL: Duration = Duration::from_secs(5);
+pub(super) const POLL: Duration = Duration::from_secs(5);
 /// What a `Cache-Control` may say is held to these (and none says this).
 const SHORTEST: Duration = Duration::from_secs(60);
 const DEFAULT: Duration = Duration::from_secs(600);
