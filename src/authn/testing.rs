@@ -21,6 +21,8 @@ use crate::{
 
 use super::{Identity, TokenScope, TokenVerifier, TrustedKeys};
 
+pub(super) mod provider;
+
 pub(super) const ISS: &str = "https://id.example.com/";
 pub(super) const AUD: &str = "orders-api";
 

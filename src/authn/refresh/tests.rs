@@ -1,132 +1,16 @@
 //! Table C of the bad inputs, as far as it is about fetching: against a provider on loopback.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicI64, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use serde_json::{Value as Json, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use serde_json::json;
 
-use super::super::testing::*;
+use super::super::testing::{provider::*, *};
 use super::*;
 use crate::{
     authn::TokenScope,
     config::{FetchConfig, KeySource},
     model::RejectionCode as Code,
 };
-
-/// An identity provider that says whatever a test wants, and counts how often it was asked.
-struct Provider {
-    listener: TcpListener,
-    url: String,
-    asked: AtomicUsize,
-    /// By path; the whole HTTP response.
-    answers: Mutex<Vec<(&'static str, Vec<u8>)>>,
-}
-
-impl Provider {
-    async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        Self {
-            listener,
-            url,
-            asked: AtomicUsize::new(0),
-            answers: Mutex::default(),
-        }
-    }
-
-    fn says(&self, path: &'static str, response: impl Into<Vec<u8>>) {
-        let mut answers = self.answers.lock().unwrap();
-        answers.retain(|(known, _)| *known != path);
-        answers.push((path, response.into()));
-    }
-
-    /// Publishes these keys at `/keys`.
-    fn publishes(&self, keys: &[Json]) {
-        self.says("/keys", ok("", &jwks(keys)));
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    /// Serves while `test` runs.
-    async fn during<T>(&self, test: impl Future<Output = T>) -> T {
-        tokio::select! {
-            out = test => out,
-            () = self.serve() => unreachable!("serves for ever"),
-        }
-    }
-
-    async fn serve(&self) {
-        loop {
-            let (mut stream, _) = self.listener.accept().await.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                match stream.read_u8().await {
-                    Ok(byte) => request.push(byte),
-                    Err(_) => break,
-                }
-            }
-            self.asked.fetch_add(1, Ordering::SeqCst);
-            let request = String::from_utf8(request).unwrap();
-            let path = request.split(' ').nth(1).unwrap_or_default();
-            let answer = self
-                .answers
-                .lock()
-                .unwrap()
-                .iter()
-                .find(|(known, _)| *known == path)
-                .map_or_else(|| status("404 Not Found", ""), |(_, answer)| answer.clone());
-            match answer.strip_prefix(b"drip") {
-                None => drop(stream.write_all(&answer).await),
-                Some(head) => {
-                    drop(stream.write_all(head).await);
-                    while stream.write_all(b" ").await.is_ok() {
-                        sleep(Duration::from_millis(50)).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Trust in this provider's keys at `/keys`.
-    fn trusted(&self) -> Arc<TokenVerifier> {
-        self.trusted_as(&IssuerConfig {
-            keys: KeySource::Url {
-                url: format!("{}keys", self.url).parse().unwrap(),
-                fetch: loopback(),
-            },
-            ..corp()
-        })
-    }
-
-    fn trusted_as(&self, config: &IssuerConfig) -> Arc<TokenVerifier> {
-        Arc::new(TokenVerifier::new(std::slice::from_ref(config), now()).unwrap())
-    }
-}
-
-fn loopback() -> FetchConfig {
-    FetchConfig {
-        allow_http_loopback: true,
-        ..FetchConfig::default()
-    }
-}
-
-fn status(status: &str, headers: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n").into()
-}
-
-fn ok(headers: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n");
-    format!("{head}{headers}\r\n{body}").into()
-}
 
 fn task(verifier: &Arc<TokenVerifier>) -> KeyTask {
     verifier.tasks().pop().unwrap()
