@@ -21,6 +21,8 @@ use super::{
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 /// Least time between two reads that tokens ask for, and between a failed read and the next.
 const MIN_BETWEEN: Duration = Duration::from_secs(30);
