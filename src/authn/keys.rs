@@ -47,6 +47,7 @@ pub(super) struct TrustedIssuer {
 #[derive(Clone)]
 struct Held {
     ring: Arc<KeyRing>,
+    /// When they were read; none since trust was set up.
     since: Option<Timestamp>,
     /// When they are too old to be trusted; never, for keys given in place.
     until: Option<Timestamp>,
@@ -63,7 +64,7 @@ pub struct KeyHealth {
     pub keys: usize,
     /// Those of the set that are not used.
     pub skipped: Vec<SkippedKey>,
-    /// When they were last read; none for keys given in place.
+    /// When they were last read; none since trust was set up.
     pub read_at: Option<Timestamp>,
     /// When they become too old, unless read again.
     pub usable_until: Option<Timestamp>,
@@ -101,7 +102,7 @@ impl TokenVerifier {
     ///
     /// # Errors
     /// [`KeysFault`] for the first issuer that cannot be set up.
-    pub fn new(issuers: &[IssuerConfig], now: Timestamp) -> Result<Self, KeysFault> {
+    pub fn new(issuers: &[IssuerConfig]) -> Result<Self, KeysFault> {
         let mut seen = BTreeSet::new();
         let mut trusted = Vec::with_capacity(issuers.len());
         let mut desks = Vec::with_capacity(issuers.len());
@@ -119,7 +120,7 @@ impl TokenVerifier {
             })?;
             trusted.push(TrustedIssuer {
                 config: Arc::new(config.clone()),
-                keys: ring.map(|ring| Held::new(ring, source.is_some().then_some(now))),
+                keys: ring.map(|ring| Held::new(ring, None)),
                 fault: None,
             });
             desks.push(source.map(Desk::new));
@@ -149,7 +150,12 @@ impl TokenVerifier {
                         issuer.keys = Some(held.clone());
                         issuer.fault = None;
                     }
-                    Err(fault) => issuer.fault = Some(Arc::clone(fault)),
+                    Err(fault) => {
+                        issuer.fault = Some(Arc::clone(fault));
+                        if let Some(held) = &mut issuer.keys {
+                            held.until = held.until.or(now.checked_add(MAX_STALE).ok());
+                        }
+                    }
                 }
             }
             TrustedKeys {

@@ -20,6 +20,8 @@ use super::{
 };
 
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tls_tests;

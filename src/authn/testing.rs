@@ -192,7 +192,7 @@ pub(super) fn corp() -> IssuerConfig {
 
 /// Trust in these issuers and no others.
 pub(super) fn trust(issuers: &[IssuerConfig]) -> std::sync::Arc<TrustedKeys> {
-    TokenVerifier::new(issuers, now()).unwrap().pin()
+    TokenVerifier::new(issuers).unwrap().pin()
 }
 
 /// Verifies for any bundle at [`NOW`].

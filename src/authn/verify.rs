@@ -41,8 +41,8 @@ pub(super) struct Signed {
     issuer: Arc<IssuerConfig>,
     /// The ring that verified it.
     ring: [u8; 32],
-    said: Said,
-    fingerprint: Arc<str>,
+    pub(super) said: Said,
+    pub(super) fingerprint: Box<str>,
 }
 
 /// A token taken apart, of an issuer that is trusted.
@@ -77,10 +77,7 @@ impl TrustedKeys {
         };
         signed.check_scope(scope)?;
         signed.check_times(now)?;
-        Ok(Identity::new(
-            Arc::clone(&signed.said.claims),
-            Arc::clone(&signed.fingerprint),
-        ))
+        Ok(Identity::new(signed))
     }
 
     /// What was found out about this very token, unless its issuer's keys have changed or aged.
@@ -335,7 +332,7 @@ pub(super) fn to_jose(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
 }
 
 /// The first 16 hexadecimal digits of the token's SHA-256.
-fn fingerprint(token: &str) -> Arc<str> {
+fn fingerprint(token: &str) -> Box<str> {
     let mut fingerprint = String::with_capacity(16);
     for byte in digest(&SHA256, token.as_bytes()).as_ref().iter().take(8) {
         let _ = write!(fingerprint, "{byte:02x}");

@@ -11,7 +11,7 @@ mod raw;
 mod tests;
 mod text;
 
-pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
 pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 

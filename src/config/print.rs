@@ -95,9 +95,24 @@ struct Caller<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token_sha256: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    mtls_san: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unix_uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cidr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a IssuerName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_audience: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bundles: Option<&'a [BundleName]>,
     may: Vec<Right>,
-    vouch: Vouch<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vouch: Option<Vouch<'a>>,
 }
 
 #[derive(Serialize)]
@@ -194,15 +209,24 @@ fn shown(it: &FetchConfig) -> Fetch<'_> {
 }
 
 fn caller(it: &CallerConfig) -> Caller<'_> {
+    let proof = &it.proof;
+    let token = proof.token.as_ref();
     Caller {
         name: &it.name,
-        token_sha256: it.token_sha256.map(|_| MASK),
+        token_sha256: proof.token_sha256.map(|_| MASK),
+        mtls_san: proof.mtls_san.as_deref(),
+        unix_uid: proof.unix_uid,
+        cidr: proof.cidr.map(|network| network.to_string()),
+        issuer: token.map(|token| &token.issuer),
+        caller_audience: token.map(|token| token.audience.as_str()),
+        scope: token.map(|token| token.scope.as_str()),
+        subject: token.and_then(|token| token.subject.as_deref()),
         bundles: it.bundles.as_deref(),
         may: it.may.iter().copied().collect(),
-        vouch: Vouch {
+        vouch: it.may.contains(&Right::Vouch).then_some(Vouch {
             types: &it.vouch.types,
             parents: it.vouch.parents,
-        },
+        }),
     }
 }
 

@@ -18,9 +18,7 @@ fn now() -> Timestamp {
 
 fn claims(issuer: &DevIssuer, mint: &Mint) -> Claims {
     let token = AccessToken::new(issuer.mint(mint, now()).unwrap());
-    let keys = TokenVerifier::new(&[issuer.issuer_config()], now())
-        .unwrap()
-        .pin();
+    let keys = TokenVerifier::new(&[issuer.issuer_config()]).unwrap().pin();
     let identity = keys.verify(&token, &TokenScope::default(), now()).unwrap();
     Claims::clone(identity.claims())
 }

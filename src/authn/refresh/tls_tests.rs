@@ -68,7 +68,7 @@ async fn outcome(ca_file: &Path, acceptor: &TlsAcceptor) -> Option<String> {
         },
         ..corp()
     };
-    let verifier = Arc::new(TokenVerifier::new(&[config], now()).unwrap());
+    let verifier = Arc::new(TokenVerifier::new(&[config]).unwrap());
     let task = verifier.tasks().pop().unwrap();
     let desk = verifier.desks[0].as_ref().unwrap();
     tokio::select! {
@@ -109,7 +109,7 @@ fn a_bad_file_of_authorities_is_refused_at_the_start() {
         ..corp()
     };
     let refused = || {
-        let fault = TokenVerifier::new(std::slice::from_ref(&config), now()).unwrap_err();
+        let fault = TokenVerifier::new(std::slice::from_ref(&config)).unwrap_err();
         assert!(
             fault.to_string().contains("issuer `corp`: `ca_file`"),
             "{fault}"

@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{corp, jwks, now};
+use super::{corp, jwks};
 use crate::{
     authn::TokenVerifier,
     config::{FetchConfig, IssuerConfig, KeySource},
@@ -110,7 +110,7 @@ impl Provider {
     }
 
     pub(in crate::authn) fn trusted_as(&self, config: &IssuerConfig) -> Arc<TokenVerifier> {
-        Arc::new(TokenVerifier::new(std::slice::from_ref(config), now()).unwrap())
+        Arc::new(TokenVerifier::new(std::slice::from_ref(config)).unwrap())
     }
 }
 
