@@ -3,6 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     config::{Algorithm, IssuerConfig},
@@ -17,6 +18,7 @@ use super::{
     compact::Compact,
     header::Header,
     identity::Identity,
+    inspect::Check,
     keys::{TrustedIssuer, TrustedKeys},
     profile, reject,
     ring::{Key, KeyRing},
@@ -70,14 +72,25 @@ impl TrustedKeys {
         let signed = match self.known(token.expose(), now) {
             Some(signed) => signed,
             None => {
-                let signed = Arc::new(self.check_signature(token.expose(), now)?);
+                let signed = Arc::new(self.check_signature(token.expose(), now, &mut |_, _| ())?);
                 self.cache.put(token.expose(), &signed);
                 signed
             }
         };
-        signed.check_scope(scope)?;
-        signed.check_times(now)?;
+        signed.check(scope, now, &mut |_, _| ())?;
         Ok(Identity::new(signed))
+    }
+
+    /// The same checks from the first to the last, each telling when it is passed.
+    pub(super) fn verify_aloud(
+        &self,
+        token: &AccessToken,
+        scope: &TokenScope<'_>,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<(), Rejection> {
+        let signed = self.check_signature(token.expose(), now, passed)?;
+        signed.check(scope, now, passed)
     }
 
     /// What was found out about this very token, unless its issuer's keys have changed or aged.
@@ -90,19 +103,29 @@ impl TrustedKeys {
 
     /// The issuer, by its number, whose keys are too few or too old to verify this token.
     pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
-        let parts = self.take_apart(token.expose()).ok()?;
+        let parts = self.take_apart(token.expose(), &mut |_, _| ()).ok()?;
         let rejection = self.choose_key(&parts, now).err()?;
         let lacking = matches!(
             rejection.code,
-            RejectionCode::KidUnknown | RejectionCode::KeysUnavailable
+            RejectionCode::KidUnknown
+                | RejectionCode::IssKeyMismatch
+                | RejectionCode::KeysUnavailable
         );
         lacking.then_some(parts.index)
     }
 
     /// The checks whose outcome depends on token and keys alone.
-    fn check_signature(&self, token: &str, now: Timestamp) -> Result<Signed, Rejection> {
-        let parts = self.take_apart(token)?;
+    fn check_signature(
+        &self,
+        token: &str,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<Signed, Rejection> {
+        let parts = self.take_apart(token, passed)?;
         let (ring, key) = self.choose_key(&parts, now)?;
+        passed(Check::Key, &|| {
+            format!("thumbprint {}", URL_SAFE_NO_PAD.encode(key.thumbprint))
+        });
         let Parts {
             compact,
             header,
@@ -110,22 +133,39 @@ impl TrustedKeys {
             trusted,
             ..
         } = parts;
-        verify_signature(&compact, key, header.algorithm)?;
         let issuer = &trusted.config;
+        verify_signature(&compact, key, header.algorithm)?;
+        passed(Check::Signature, &|| format!("by {}", header.algorithm));
         profile::check(issuer, header.typ.as_deref(), &members)?;
+        passed(Check::Kind, &|| "an access token".to_owned());
+        let said = read_claims(issuer, members)?;
+        passed(Check::Claims, &|| {
+            format!(
+                "{} claims, {} scopes",
+                said.claims.all.len(),
+                said.claims.scopes.len()
+            )
+        });
         Ok(Signed {
             issuer: Arc::clone(issuer),
             ring: ring.digest(),
-            said: read_claims(issuer, members)?,
+            said,
             fingerprint: fingerprint(token),
         })
     }
 
     /// Reads form, header and payload, and finds the issuer.
-    fn take_apart<'a>(&self, token: &'a str) -> Result<Parts<'a, '_>, Rejection> {
+    fn take_apart<'a>(
+        &self,
+        token: &'a str,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<Parts<'a, '_>, Rejection> {
         let compact = Compact::parse(token)?;
+        passed(Check::Form, &|| format!("{} bytes", token.len()));
         let header = Header::read(&compact.header)?;
+        passed(Check::Header, &|| header.algorithm.to_string());
         let members = read_payload(&compact.payload)?;
+        passed(Check::Payload, &|| "a JSON object".to_owned());
         let iss = members.get("iss").and_then(Value::as_str);
         let Some((index, trusted)) = iss.and_then(|iss| self.issuer(iss)) else {
             return reject(
@@ -133,6 +173,7 @@ impl TrustedKeys {
                 "`iss` is that of no trusted issuer, byte for byte",
             );
         };
+        passed(Check::Issuer, &|| format!("`{}`", trusted.config.name));
         Ok(Parts {
             compact,
             header,
@@ -222,33 +263,47 @@ impl TrustedKeys {
 }
 
 impl Signed {
-    /// Whether the asked bundle accepts the issuer and is meant by the audience.
-    fn check_scope(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
-        if scope
-            .issuers
-            .is_some_and(|accepted| !accepted.contains(&self.issuer.name))
-        {
-            return reject(
+    /// The checks whose outcome depends on the request, made every time.
+    fn check(
+        &self,
+        scope: &TokenScope<'_>,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<(), Rejection> {
+        self.check_bundle(scope)?;
+        passed(Check::Bundle, &|| "accepts the issuer".to_owned());
+        self.check_audience(scope)?;
+        passed(Check::Audience, &|| "means this service".to_owned());
+        self.check_times(now)?;
+        passed(Check::Times, &|| {
+            format!("until {}", self.said.claims.expires_at)
+        });
+        Ok(())
+    }
+
+    /// Whether the asked bundle accepts the issuer.
+    fn check_bundle(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
+        let name = &self.issuer.name;
+        match scope.issuers {
+            Some(accepted) if !accepted.contains(name) => reject(
                 RejectionCode::IssuerNotAccepted,
-                format!(
-                    "issuer `{}` is not accepted by this bundle",
-                    self.issuer.name
-                ),
-            );
+                format!("issuer `{name}` is not accepted by this bundle"),
+            ),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether the token is meant for the asked bundle, else for this service.
+    fn check_audience(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
         let accepted = scope.audiences.unwrap_or(&self.issuer.audiences);
-        if !self
-            .said
-            .audiences
-            .iter()
-            .any(|audience| accepted.contains(audience))
-        {
-            return reject(
+        let mut audiences = self.said.audiences.iter();
+        match audiences.any(|audience| accepted.contains(audience)) {
+            true => Ok(()),
+            false => reject(
                 RejectionCode::AudMismatch,
                 format!("`aud` has none of: {}", accepted.join(", ")),
-            );
+            ),
         }
-        Ok(())
     }
 
     /// RFC 7519 §4.1.4 to §4.1.6, each with the issuer's leeway.
