@@ -37,7 +37,7 @@ pub use inspect::{Check, Inspection, Step, StepOutcome, inspect};
 pub use keys::{KeyHealth, KeysFault, TokenVerifier, TrustedKeys};
 pub use refresh::KeyTask;
 pub use ring::{KeyRing, RingFault, SkippedKey};
-pub use source::SourceFault;
+pub use source::{SourceFault, jwks_uri};
 pub use suppose::suppose;
 pub use verify::TokenScope;
 
