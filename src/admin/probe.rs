@@ -32,10 +32,11 @@ pub struct Readiness {
 /// Something that is not as it should be.
 #[derive(Clone, Debug, Serialize)]
 pub struct Degraded {
-    /// The bundle concerned.
-    pub bundle: BundleName,
-    /// `refused` (new content), `restored` (the last published is served), `not_kept` (for a restart)
-    /// or `poll_only` (no events of changed files).
+    /// The bundle concerned, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleName>,
+    /// `refused` (new content), `restored` (the last published is served), `not_kept` (for a restart),
+    /// `poll_only` (no events of changed files) or `keys` (of an issuer).
     pub what: &'static str,
     /// In words.
     pub detail: String,
@@ -107,7 +108,7 @@ mod tests {
         let degraded: Vec<_> = degraded
             .iter()
             .map(|detail| Degraded {
-                bundle: BundleName::new("orders"),
+                bundle: Some(BundleName::new("orders")),
                 what: "refused",
                 detail: (*detail).to_owned(),
                 faults: vec![Fault::in_file("parse", "a.cedar", "no")],

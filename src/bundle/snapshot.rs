@@ -118,7 +118,7 @@ impl Snapshot {
             &mut faults,
             policies.validate(|file| files.get(file), &schema, max_level),
         );
-        if whole
+        if faults.is_empty()
             && policies
                 .as_ref()
                 .is_some_and(|set| set.policies().is_empty())

@@ -1,12 +1,13 @@
 //! `doorward validate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::{Exit, Failure, output, output::Style};
 use crate::{
     bundle::{BundleFiles, BundleLimits, CompileOptions, Snapshot},
+    pap::warnings,
     policy::Fault,
 };
 
@@ -24,8 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let compiled = BundleFiles::read(&args.directory, BundleLimits::default())
-        .and_then(|files| Snapshot::compile(&files, &CompileOptions::default()));
+    let compiled = compile(&args.directory)?;
     let style = Style::of_stdout();
     let (text, exit) = match compiled {
         Ok(snapshot) => (valid(&snapshot, args.json, style), Exit::Ok),
@@ -35,21 +35,46 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Compiles the bundle in `directory` as a server with default settings would.
+pub(super) fn compile(directory: &Path) -> Result<Result<Snapshot, Vec<Fault>>, Failure> {
+    if !directory.is_dir() {
+        return Err(Failure::usage(format!(
+            "there is no directory `{}`: give the bundle's",
+            directory.display()
+        )));
+    }
+    let files = BundleFiles::read(directory, BundleLimits::default());
+    Ok(files.and_then(|files| Snapshot::compile(&files, &CompileOptions::default())))
+}
+
 fn valid(snapshot: &Snapshot, as_json: bool, style: Style) -> String {
     let policies = snapshot.policies.policies().len();
     let cases: usize = snapshot.cases.iter().map(|file| file.cases.len()).sum();
-    let digest = snapshot.digest;
-    match as_json {
-        true => format!(
-            "{}\n",
-            json!({ "valid": true, "faults": [], "digest": digest, "policies": policies, "cases": cases })
-        ),
-        false => format!(
-            "{}  {policies} policies, {cases} cases, digest {}\n",
-            style.good("valid"),
-            digest.short()
-        ),
+    let (digest, warnings) = (snapshot.digest, warnings(snapshot));
+    if as_json {
+        let told = json!({
+            "valid": true,
+            "faults": [],
+            "warnings": warnings,
+            "digest": digest,
+            "policies": policies,
+            "cases": cases,
+        });
+        return format!("{told}\n");
     }
+    let mut out: String = warnings.iter().map(warning).collect();
+    out.push_str(&format!(
+        "{}  {policies} policies, {cases} cases, digest {}\n",
+        style.good("valid"),
+        digest.short()
+    ));
+    out
+}
+
+fn warning(it: &Fault) -> String {
+    let place = it.place.as_ref().map(|place| format!("{place}: "));
+    let place = place.unwrap_or_default();
+    format!("{place}warning[{}]: {}\n", it.rule, it.message)
 }
 
 /// Faults for a command's standard output.

@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod env;
+mod fetch;
 mod issuer;
 mod print;
 mod raw;
@@ -11,7 +12,8 @@ mod reload;
 mod tests;
 mod text;
 
-pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
+pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 pub use reload::{LimitsConfig, ReloadConfig};
 

@@ -99,7 +99,7 @@ impl RawConfig {
                     Some(("limits", key)) => self.limits.set(key, value),
                     _ => None,
                 };
-                return set.unwrap_or_else(|| Err("is not a setting of doorward".to_owned()));
+                return set.unwrap_or_else(|| Err("there is no setting of this name".to_owned()));
             }
         }
         Ok(())

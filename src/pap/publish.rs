@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 use super::{cases::run_case, change::Change};
 use crate::{
     bundle::{BundleFiles, BundleLimits, CompileOptions, Live, Snapshot},
-    model::Digest,
+    model::{Digest, Effect},
     policy::Fault,
 };
 
@@ -114,7 +114,6 @@ pub fn serve(live: &Live, checked: Checked) -> Publication {
 
 /// What deserves a second look, though it is published: faults by their form alone.
 pub fn warnings(snapshot: &Snapshot) -> Vec<Fault> {
-    use crate::model::Effect;
     let policies = snapshot.policies.policies();
     let mut warnings = Vec::new();
     if policies.iter().all(|it| it.effect() == Effect::Forbid) {

@@ -7,9 +7,11 @@ use std::{
 
 use super::{
     annotations::Annotations,
-    core::{self, Body, Invalid, PolicyValidator, Rule, Uid},
+    core::{self, Body, Entities, Invalid, PolicyValidator, Rule, Uid},
+    evaluate::Request,
     fault::{Fault, Lines, Place},
     guard::TextLimits,
+    index::Index,
     schema::Schema,
 };
 use crate::model::{Challenge, Effect};
@@ -237,7 +239,11 @@ impl ParsedPolicies {
                     .collect();
                 placed(&found, &places, text_of)
             })?;
-        Ok(PolicySet { policies, level })
+        Ok(PolicySet {
+            index: Index::new(&policies, schema),
+            policies,
+            level,
+        })
     }
 }
 
@@ -273,6 +279,7 @@ fn placed<'a>(
 #[derive(Clone, Debug)]
 pub struct PolicySet {
     policies: Vec<Policy>,
+    index: Index,
     level: u32,
 }
 
@@ -280,6 +287,22 @@ impl PolicySet {
     /// The policies, in the order of their ids.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// The policies whose heads match a request, in the order of their ids.
+    pub(super) fn matching<'s>(
+        &'s self,
+        request: &Request,
+        entities: &Entities,
+    ) -> impl Iterator<Item = &'s Policy> + use<'s> {
+        let Request {
+            principal,
+            action,
+            resource,
+            ..
+        } = request;
+        let found = self.index.matching(principal, action, resource, entities);
+        found.into_iter().filter_map(|n| self.policies.get(n))
     }
 
     /// A policy by its id.

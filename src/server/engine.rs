@@ -8,13 +8,13 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{
-    ServerError,
-    reload::{self, Keeper, Keeping},
+    ServerError, clock,
+    reload::{Keeper, Keeping, Status},
 };
 use crate::{
     admin::probe::{BundleState, Degraded, Readiness, ReadinessSource},
     audit::Recorder,
-    authn::{Callers, TokenVerifier},
+    authn::{Callers, KeyHealth, KeyTask, TokenVerifier},
     bundle::{BundleLimits, CompileOptions, LiveBundles},
     config::{BundleConfig, CallerConfig, DecideConfig, IssuerConfig, LimitsConfig, ReloadConfig},
     metrics::Metrics,
@@ -45,6 +45,8 @@ pub(super) struct Engine {
     pub(super) pdp: Arc<Pdp>,
     pub(super) readiness: ReadinessSource,
     pub(super) keepers: Vec<Keeper>,
+    /// Each keeps one issuer's keys fresh.
+    pub(super) key_tasks: Vec<KeyTask>,
 }
 
 /// Reads the keys, serves every bundle that can be, and builds the decision point over them.
@@ -62,8 +64,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         recorder,
         metrics,
     } = parts;
-    let tokens =
-        TokenVerifier::new(&issuers).map_err(|why| ServerError::Engine(why.to_string()))?;
+    let tokens = Arc::new(TokenVerifier::new(&issuers)?);
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.name.clone()));
     let turn = Arc::new(Semaphore::new(1));
     let mut keepers = Vec::with_capacity(bundles.len());
@@ -95,13 +96,14 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         default_bundle,
         live.clone(),
         Callers::new(&callers, dev),
-        Arc::new(tokens),
+        Arc::clone(&tokens),
         recorder,
     );
     let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();
     Ok(Engine {
         pdp: Arc::new(pdp),
-        readiness: Arc::new(move || readiness(&live, reload::degraded(&statuses))),
+        key_tasks: tokens.tasks(),
+        readiness: Arc::new(move || readiness(&live, &statuses, &tokens)),
         keepers,
     })
 }
@@ -137,13 +139,34 @@ fn source(path: &Path, dev: bool) -> Option<PathBuf> {
     Some(path.to_owned())
 }
 
-fn readiness(live: &LiveBundles, degraded: Vec<Degraded>) -> Readiness {
+fn readiness(live: &LiveBundles, statuses: &[Arc<Status>], tokens: &TokenVerifier) -> Readiness {
     let bundles = live.iter().map(|(name, place)| BundleState {
         name: name.clone(),
         digest: place.pin().map(|snapshot| snapshot.digest),
     });
+    let keys = tokens.pin().health(clock::now());
+    let of_bundles = statuses.iter().flat_map(|status| status.degraded());
     Readiness {
         bundles: bundles.collect(),
-        degraded,
+        degraded: of_bundles
+            .chain(keys.iter().filter_map(key_trouble))
+            .collect(),
     }
+}
+
+/// What is wrong with an issuer's keys, if anything is.
+fn key_trouble(health: &KeyHealth) -> Option<Degraded> {
+    let fault = health.fault.as_deref().unwrap_or("none could be read yet");
+    let issuer = &health.issuer;
+    let detail = match (health.usable, &health.fault) {
+        (true, None) => return None,
+        (true, Some(_)) => format!("keys of issuer `{issuer}` are the last good ones: {fault}"),
+        (false, _) => format!("keys of issuer `{issuer}` are missing: {fault}"),
+    };
+    Some(Degraded {
+        bundle: None,
+        what: "keys",
+        detail,
+        faults: Vec::new(),
+    })
 }

@@ -12,7 +12,6 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use super::{clock, example};
 use crate::{
-    admin::probe::Degraded,
     bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles, Snapshot},
     metrics::Metrics,
     model::{BundleName, Digest},
@@ -294,9 +293,4 @@ impl Keeper {
             .metrics
             .reload(self.with.name.as_str(), result, degraded);
     }
-}
-
-/// What all bundles together are degraded by.
-pub(super) fn degraded(statuses: &[Arc<Status>]) -> Vec<Degraded> {
-    statuses.iter().flat_map(|it| it.degraded()).collect()
 }

@@ -2,16 +2,21 @@
 
 #![expect(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
     reason = "a test that panics has failed, as it should"
 )]
 
+mod cli;
 mod example;
+mod faults;
 mod isolation;
 mod kit;
 mod layers;
+mod mapping;
 mod matrix;
+mod oidc;
 mod oracle;
 mod promises;
 mod reload;

@@ -10,17 +10,16 @@ use cedar_policy_core::{
     parser::{Loc, text_to_cst::parse_policies},
 };
 
-use super::Uid;
+use super::{Scope, Uid};
 use crate::{
     model::Effect,
     policy::fault::{Fault, Lines, Place},
 };
 
-/// A policy as the engine evaluates it: the head apart from the conditions, neither rebuilt.
+/// A policy as the engine evaluates it: its head is the index's business, its conditions are kept.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(in crate::policy) effect: Effect,
-    pub(in crate::policy) head: Expr,
     pub(in crate::policy) conditions: Option<Arc<Expr>>,
     pub(in crate::policy) slots: SlotEnv,
     pub(super) policy: ast::Policy,
@@ -204,13 +203,6 @@ impl Rule {
                 ast::Effect::Permit => Effect::Permit,
                 ast::Effect::Forbid => Effect::Forbid,
             },
-            head: Expr::and(
-                policy.principal_constraint().as_expr(),
-                Expr::and(
-                    policy.action_constraint().as_expr(),
-                    policy.resource_constraint().as_expr(),
-                ),
-            ),
             conditions: policy.non_scope_constraints_arc().cloned(),
             slots: policy.env().clone(),
             policy,
@@ -241,7 +233,10 @@ impl Rule {
                     || matches!(inner.expr_kind(), ExprKind::Lit(ast::Literal::Bool(true)))
             })
         };
-        holds_always(&self.head) && self.conditions.as_deref().is_none_or(holds_always)
+        self.principal_scope() == Some(Scope::Any)
+            && self.action_scope().is_none()
+            && self.resource_scope() == Some(Scope::Any)
+            && self.conditions.as_deref().is_none_or(holds_always)
     }
 
     /// Whether evaluation can fail though the rule is well typed: integers and dates overflow.

@@ -50,11 +50,11 @@ impl Status {
     }
 
     /// What is not as it should be.
-    pub(super) fn degraded(&self) -> Vec<Degraded> {
+    pub(in crate::server) fn degraded(&self) -> Vec<Degraded> {
         let mut found = Vec::new();
         let mut tell = |what, detail: String, faults: &[Fault]| {
             found.push(Degraded {
-                bundle: self.bundle.clone(),
+                bundle: Some(self.bundle.clone()),
                 what,
                 detail,
                 faults: faults.to_vec(),

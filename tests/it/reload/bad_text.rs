@@ -4,6 +4,7 @@ use std::thread;
 
 use doorward::{
     bundle::{BundleFiles, CompileOptions, Snapshot},
+    pap,
     policy::Fault,
 };
 
@@ -300,6 +301,39 @@ fn h10_an_empty_bundle_is_refused() {
         &[("a.cedar", "// later".to_owned())],
         &["no_policies"],
     );
+}
+
+/// What is told of files that are published all the same.
+#[track_caller]
+fn check_warned(row: &str, extra: &[(&str, String)], expected: &[&str]) {
+    let found = pap::warnings(&compile(extra).unwrap());
+    let rules: Vec<&str> = found.iter().map(|it| it.rule).collect();
+    assert_eq!(rules, expected, "{row}");
+}
+
+#[test]
+fn h06_a_forbid_that_may_fail_is_published_with_a_warning() {
+    let forbid = |condition: &str| {
+        let text = format!("forbid(principal, action, resource) when {{ {condition} }};");
+        [("a.cedar", when("context.n == 1")), ("b.cedar", text)]
+    };
+    check_warned("H06", &forbid("context.n + 1 > 2"), &["forbid_may_fail"]);
+    check_warned("H06", &forbid("-context.n > 2"), &["forbid_may_fail"]);
+    check_warned("H06", &forbid("context.n > 2"), &[]);
+    check_warned("H06", &[("a.cedar", when("context.n + 1 > 2"))], &[]);
+}
+
+#[test]
+fn h11_rules_that_allow_all_or_nothing_are_published_with_a_warning() {
+    let forbid = "forbid(principal, action, resource) when { context.n > 2 };";
+    check_warned(
+        "H11",
+        &[("a.cedar", forbid.to_owned())],
+        &["nothing_permits"],
+    );
+    check_warned("H11", &[("a.cedar", PERMIT.to_owned())], &["permits_all"]);
+    check_warned("H11", &[("a.cedar", when("true"))], &["permits_all"]);
+    check_warned("H11", &[("a.cedar", when("context.n == 1"))], &[]);
 }
 
 #[test]

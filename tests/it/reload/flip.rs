@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use doorward::client::Client;
+use doorward::{
+    bundle::{BundleFiles, BundleLimits},
+    client::Client,
+};
 
 use super::{
     process::{Doorward, question},
@@ -165,6 +168,44 @@ fn every_answer_is_that_of_the_bundle_it_names() {
         })
         .unwrap();
     assert!(published.parse::<usize>().unwrap() > RELOADS, "{published}");
+}
+
+#[test]
+fn a_good_save_of_the_example_is_served_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules, data) = (dir.path().join("rules"), dir.path().join("data"));
+    let mut example = BundleFiles::read(Path::new("policies"), BundleLimits::default()).unwrap();
+    in_place(&rules, &example);
+    // As it is configured when nothing is said, but never looked at without an event.
+    let variables = [
+        ("DOORWARD_RELOAD__SETTLE", "200ms"),
+        ("DOORWARD_RELOAD__POLL", "1h"),
+    ];
+    let server = Doorward::start(&rules, &data, &variables);
+    let waited: Vec<Duration> = (0..5)
+        .map(|n| {
+            let text = format!("{}\n// {n}\n", example.get("orders.cedar").unwrap());
+            example.insert("orders.cedar", text.as_str());
+            let digest = example.digest().to_string();
+            fs::write(rules.join("orders.cedar"), text).unwrap();
+            waited_for(|| server.probe("/readyz").contains(&digest))
+        })
+        .collect();
+    // The least of them, since this machine may be busy with other things.
+    let least = waited.iter().min().unwrap();
+    assert!(*least < Duration::from_secs(1), "{waited:?}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it takes is what is asked"
+)]
+fn waited_for(done: impl Fn() -> bool) -> Duration {
+    let start = std::time::Instant::now();
+    while !done() && start.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    start.elapsed()
 }
 
 #[test]

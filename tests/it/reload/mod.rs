@@ -3,6 +3,7 @@
 mod bad_files;
 mod bad_text;
 mod flip;
+mod links;
 mod process;
 mod restart;
 mod ways;
