@@ -119,10 +119,12 @@ impl Fault {
         self
     }
 
-    /// The faults of a Cedar diagnostic and those related to it, placed by their first label.
+    /// The faults of a Cedar diagnostic and those related to it, placed by their first label, which
+    /// counts from `base`.
     pub(crate) fn from_diagnostic(
         rule: &'static str,
         lines: &Lines<'_>,
+        base: usize,
         diagnostic: &dyn Diagnostic,
     ) -> Vec<Self> {
         let offset = diagnostic
@@ -131,13 +133,13 @@ impl Fault {
             .map(|label| label.offset());
         let first = Self {
             rule,
-            place: Some(lines.place(offset.unwrap_or(0))),
+            place: Some(lines.place(base + offset.unwrap_or(0))),
             message: diagnostic.to_string(),
             help: diagnostic.help().map(|help| help.to_string()),
         };
         let related = diagnostic.related().into_iter().flatten();
         std::iter::once(first)
-            .chain(related.flat_map(|other| Self::from_diagnostic(rule, lines, other)))
+            .chain(related.flat_map(|other| Self::from_diagnostic(rule, lines, base, other)))
             .collect()
     }
 }

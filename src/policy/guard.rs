@@ -100,6 +100,26 @@ fn check(file: &Arc<str>, text: &str, limits: TextLimits, mut scan: Scan) -> Res
     Ok(scan.statements)
 }
 
+/// The statements of a file with the offsets at which they begin, each up to its `;`; what follows the
+/// last one is there too.
+pub(super) fn statements(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut scan = Scan::default();
+    let mut ends: Vec<usize> = Vec::new();
+    for (offset, char) in text.char_indices() {
+        let before = scan.statements;
+        scan.step(offset, char);
+        if scan.statements > before {
+            ends.push(offset + char.len_utf8());
+        }
+    }
+    ends.push(text.len());
+    let mut start = 0;
+    ends.into_iter().filter_map(move |end| {
+        let from = std::mem::replace(&mut start, end);
+        Some((from, text.get(from..end)?))
+    })
+}
+
 /// Byte order marks, NUL and the bidirectional controls of UAX #9 ("trojan source").
 fn is_hidden(char: char) -> bool {
     matches!(char, '\0' | '\u{feff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -255,6 +275,13 @@ mod tests {
         let text = "permit(a, b, c); // ;\nforbid(a, b, c) when { \";\" == x };";
         let counted = check_policies(&Arc::from("a.cedar"), text, LIMITS);
         assert_eq!(counted, Ok(2));
+    }
+
+    #[test]
+    fn statements_are_told_apart_with_their_offsets() {
+        let text = "a \";\";\n// ;\nb { ; };c";
+        let found: Vec<_> = statements(text).collect();
+        assert_eq!(found, [(0, "a \";\";"), (6, "\n// ;\nb { ; };"), (20, "c")]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Schema {
     pub fn parse(file: &Arc<str>, text: &str, namespace: &str) -> Result<Self, Vec<Fault>> {
         let lines = Lines::new(file, text);
         let placed =
-            |error: &dyn miette::Diagnostic| Fault::from_diagnostic("schema", &lines, error);
+            |error: &dyn miette::Diagnostic| Fault::from_diagnostic("schema", &lines, 0, error);
         let whole = |message: String| vec![Fault::in_file("schema", file, message)];
         let (own, _) =
             SchemaFragment::from_cedarschema_str(text).map_err(|error| placed(&error))?;

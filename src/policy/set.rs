@@ -27,17 +27,20 @@ pub struct Policy {
     pub(super) place_text: Arc<str>,
     pub(super) annotations: Annotations,
     pub(super) rule: Rule,
+    /// Where in its file Cedar's places count from.
+    base: usize,
     /// Whether its conditions may depend on `context.now`.
     pub(super) reads_now: bool,
 }
 
 impl Policy {
-    fn new(id: Arc<str>, place: Place, annotations: Annotations, rule: Rule) -> Self {
+    fn new(id: Arc<str>, place: Place, base: usize, annotations: Annotations, rule: Rule) -> Self {
         Self {
             id,
             place_text: format!("{}:{}", place.file, place.line).into(),
             reads_now: rule.reads_now(),
             place,
+            base,
             annotations,
             rule,
         }
@@ -87,6 +90,7 @@ pub struct Link {
 #[derive(Debug)]
 struct Template {
     place: Place,
+    base: usize,
     annotations: Annotations,
     template: core::Template,
 }
@@ -116,6 +120,7 @@ impl ParsedPolicies {
                 let core::Statement {
                     id,
                     place,
+                    base,
                     annotations,
                     body,
                 } = statement;
@@ -139,11 +144,12 @@ impl ParsedPolicies {
                     Body::Rule(rule) => {
                         parsed
                             .policies
-                            .push(Policy::new(id, place, annotations, *rule));
+                            .push(Policy::new(id, place, base, annotations, *rule));
                     }
                     Body::Template(template) => {
                         let template = Template {
                             place,
+                            base,
                             annotations,
                             template,
                         };
@@ -204,6 +210,7 @@ impl ParsedPolicies {
         Ok(Policy::new(
             link.id.as_str().into(),
             template.place.clone(),
+            template.base,
             template.annotations.clone(),
             rule,
         ))
@@ -232,10 +239,14 @@ impl ParsedPolicies {
         let level = PolicyValidator::new(schema.cedar())
             .level(rules, max_level)
             .map_err(|found| {
-                let places: HashMap<&str, &Place> = policies
+                let places: Places<'_> = policies
                     .iter()
-                    .map(|policy| (&*policy.id, &policy.place))
-                    .chain(templates.iter().map(|(id, it)| (&**id, &it.place)))
+                    .map(|policy| (&*policy.id, (&policy.place, policy.base)))
+                    .chain(
+                        templates
+                            .iter()
+                            .map(|(id, it)| (&**id, (&it.place, it.base))),
+                    )
                     .collect();
                 placed(&found, &places, text_of)
             })?;
@@ -247,9 +258,12 @@ impl ParsedPolicies {
     }
 }
 
+/// By id, where a statement is and where Cedar's places in it count from.
+type Places<'p> = HashMap<&'p str, (&'p Place, usize)>;
+
 fn placed<'a>(
     found: &[Invalid],
-    places: &HashMap<&str, &Place>,
+    places: &Places<'_>,
     text_of: impl Fn(&str) -> Option<&'a str>,
 ) -> Vec<Fault> {
     let mut lines: HashMap<&str, Lines<'a>> = HashMap::new();
@@ -260,9 +274,9 @@ fn placed<'a>(
         diagnostic,
     } in found
     {
-        let Some((place, text)) = places
+        let Some((place, base, text)) = places
             .get(id.as_str())
-            .and_then(|place| Some((*place, text_of(&place.file)?)))
+            .and_then(|(place, base)| Some((*place, *base, text_of(&place.file)?)))
         else {
             faults.push(Fault::general(kind, diagnostic.to_string()));
             continue;
@@ -270,7 +284,7 @@ fn placed<'a>(
         let lines = lines
             .entry(&place.file)
             .or_insert_with(|| Lines::new(&place.file, text));
-        faults.extend(Fault::from_diagnostic(kind, lines, &**diagnostic));
+        faults.extend(Fault::from_diagnostic(kind, lines, base, &**diagnostic));
     }
     faults
 }

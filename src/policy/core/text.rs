@@ -13,7 +13,10 @@ use cedar_policy_core::{
 use super::{Scope, Uid};
 use crate::{
     model::Effect,
-    policy::fault::{Fault, Lines, Place},
+    policy::{
+        fault::{Fault, Lines, Place},
+        guard::statements,
+    },
 };
 
 /// A policy as the engine evaluates it: its head is the index's business, its conditions are kept.
@@ -33,6 +36,8 @@ pub(in crate::policy) struct Template(Arc<ast::Template>);
 pub(in crate::policy) struct Statement {
     pub(in crate::policy) id: Arc<str>,
     pub(in crate::policy) place: Place,
+    /// Where in the file the text begins that Cedar's own places count from.
+    pub(in crate::policy) base: usize,
     pub(in crate::policy) annotations: Vec<(String, String)>,
     pub(in crate::policy) body: Body,
 }
@@ -54,30 +59,44 @@ pub(in crate::policy) fn parse(
     faults: &mut Vec<Fault>,
 ) -> Vec<Statement> {
     let lines = Lines::new(file, text);
-    let parsed = match parse_policies(text) {
-        Ok(parsed) => parsed,
-        Err(errors) => {
-            faults.extend(Fault::from_diagnostic("parse", &lines, &errors));
-            return Vec::new();
-        }
-    };
-    let nodes = parsed.as_inner().map(|policies| policies.0.as_slice());
-    let mut statements = Vec::new();
-    for (n, node) in nodes.unwrap_or_default().iter().enumerate() {
-        let fallback = PolicyID::from_string(format!("{stem}#{}", n + 1));
-        match node.to_template(fallback) {
-            Ok(template) => match statement(template, &lines, depth) {
-                Ok(statement) => statements.push(statement),
-                Err(fault) => faults.push(fault),
-            },
-            Err(errors) => faults.extend(Fault::from_diagnostic("parse", &lines, &errors)),
+    let mut found = Vec::new();
+    let mut count = 0;
+    // One by one, since a place in Cedar holds the whole text that was parsed, and the validator
+    // hashes places: a file as one text costs time by the square of its size.
+    for (base, text) in statements(text) {
+        let parsed = match parse_policies(text) {
+            Ok(parsed) => parsed,
+            Err(errors) => {
+                count += 1;
+                faults.extend(Fault::from_diagnostic("parse", &lines, base, &errors));
+                continue;
+            }
+        };
+        let nodes = parsed.as_inner().map(|policies| policies.0.as_slice());
+        for node in nodes.unwrap_or_default() {
+            count += 1;
+            let fallback = PolicyID::from_string(format!("{stem}#{count}"));
+            match node.to_template(fallback) {
+                Ok(template) => match statement(template, &lines, base, depth) {
+                    Ok(statement) => found.push(statement),
+                    Err(fault) => faults.push(fault),
+                },
+                Err(errors) => {
+                    faults.extend(Fault::from_diagnostic("parse", &lines, base, &errors));
+                }
+            }
         }
     }
-    statements
+    found
 }
 
-fn statement(template: ast::Template, lines: &Lines<'_>, depth: usize) -> Result<Statement, Fault> {
-    let place = lines.place(template.loc().map_or(0, Loc::start));
+fn statement(
+    template: ast::Template,
+    lines: &Lines<'_>,
+    base: usize,
+    depth: usize,
+) -> Result<Statement, Fault> {
+    let place = lines.place(base + template.loc().map_or(0, Loc::start));
     if template
         .non_scope_constraints()
         .is_some_and(|conditions| deeper_than(conditions, depth))
@@ -112,6 +131,7 @@ fn statement(template: ast::Template, lines: &Lines<'_>, depth: usize) -> Result
     Ok(Statement {
         id,
         place,
+        base,
         annotations,
         body,
     })
