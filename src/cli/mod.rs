@@ -21,10 +21,12 @@ use exit::{Exit, Failure};
 const EXAMPLES: &str = "\
 First steps:
   doorward serve --dev
-      a server for this machine, with its own token issuer and an example
-  TOKEN=$(doorward token --sub alice --claim tenant='\"acme\"' --claim roles='[\"clerk\"]' --scope orders:read)
-  doorward check --token $TOKEN --action ReadOrder --resource 'Order::\"o-1\"' --attr tenant='\"acme\"'
-      may alice read this order, and why?
+      a server for this machine, with its own token issuer and an example; it prints
+      questions to paste
+  doorward token --sub alice --scope orders:read --claim roles='[\"clerk\"]'
+      a token that it accepts
+  doorward check --token - --action ReadOrder --resource 'Order::\"o-1\"'
+      may the holder of the token read this order, and why?
   doorward validate policies && doorward test policies
       are my policies sound, and do they decide as their cases say?
 
@@ -53,7 +55,11 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(why) => return misread(&why).into(),
+        Err(why) => {
+            // Help that nobody can read changes nothing about the end.
+            let _unprinted = why.print();
+            return exit_of(&why).into();
+        }
     };
     let ended = match cli.verb {
         Verb::Serve(args) => serve::run(args),
@@ -73,9 +79,7 @@ pub fn main() -> ExitCode {
 }
 
 /// clap's own code for bad usage is 2, which here means a denial.
-fn misread(why: &clap::Error) -> Exit {
-    // Help that nobody can read changes nothing about the end.
-    let _unprinted = why.print();
+fn exit_of(why: &clap::Error) -> Exit {
     match why.use_stderr() {
         true => Exit::Usage,
         false => Exit::Ok,

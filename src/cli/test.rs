@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, Failure, output, output::Style, validate};
-use crate::{
-    bundle::{BundleFiles, BundleLimits, CompileOptions, Snapshot},
-    pap::{CaseReport, run_cases},
-};
+use crate::pap::{CaseReport, run_cases};
 
 /// Run a bundle's own cases (tests/*.yaml): does it decide as they say?
 ///
@@ -23,9 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let style = Style::of_stdout();
-    let compiled = BundleFiles::read(&args.directory, BundleLimits::default())
-        .and_then(|files| Snapshot::compile(&files, &CompileOptions::default()));
-    let snapshot = match compiled {
+    let snapshot = match validate::compile(&args.directory)? {
         Ok(snapshot) => snapshot,
         Err(faults) => {
             output::print(&validate::invalid(&faults, false, style))?;

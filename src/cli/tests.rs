@@ -12,7 +12,7 @@ fn check(line: &str, expected: Option<Exit>) {
     let words = std::iter::once("doorward").chain(line.split_whitespace());
     match (Cli::try_parse_from(words), expected) {
         (Ok(_), None) => {}
-        (Err(why), Some(exit)) => assert_eq!(misread(&why), exit, "{line}"),
+        (Err(why), Some(exit)) => assert_eq!(exit_of(&why), exit, "{line}"),
         (Ok(cli), Some(_)) => panic!("`{line}` reads as {cli:?}"),
         (Err(why), None) => panic!("`{line}`: {why}"),
     }

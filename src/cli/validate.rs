@@ -1,6 +1,6 @@
 //! `doorward validate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -24,8 +24,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let compiled = BundleFiles::read(&args.directory, BundleLimits::default())
-        .and_then(|files| Snapshot::compile(&files, &CompileOptions::default()));
+    let compiled = compile(&args.directory)?;
     let style = Style::of_stdout();
     let (text, exit) = match compiled {
         Ok(snapshot) => (valid(&snapshot, args.json, style), Exit::Ok),
@@ -33,6 +32,18 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     };
     output::print(&text)?;
     Ok(exit)
+}
+
+/// Compiles the bundle in `directory` as a server with default settings would.
+pub(super) fn compile(directory: &Path) -> Result<Result<Snapshot, Vec<Fault>>, Failure> {
+    if !directory.is_dir() {
+        return Err(Failure::usage(format!(
+            "there is no directory `{}`: give the bundle's",
+            directory.display()
+        )));
+    }
+    let files = BundleFiles::read(directory, BundleLimits::default());
+    Ok(files.and_then(|files| Snapshot::compile(&files, &CompileOptions::default())))
 }
 
 fn valid(snapshot: &Snapshot, as_json: bool, style: Style) -> String {

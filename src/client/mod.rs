@@ -52,11 +52,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `url`, as `http://127.0.0.1:9191`.
+    /// Connects to `url`, as `http://127.0.0.1:9191`; there is no TLS yet.
     ///
     /// # Errors
     /// [`ClientError::Url`] and [`ClientError::Unreachable`].
     pub async fn connect(url: &str) -> Result<Self, ClientError> {
+        if !url.starts_with("http://") {
+            return Err(ClientError::Url(url.to_owned()));
+        }
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|_| ClientError::Url(url.to_owned()))?
             .connect_timeout(CONNECT)

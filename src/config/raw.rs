@@ -86,7 +86,7 @@ impl RawConfig {
                 self.decide.max_level =
                     Some(parsed.map_err(|_| format!("expected a number, not `{value}`"))?);
             }
-            _ => return Err("is not a setting of doorward".to_owned()),
+            _ => return Err("there is no setting of this name".to_owned()),
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ pub use ask::{
     AccessRequest, AccessToken, CallerCredential, EntityFacts, Face, HttpAsk, NamedQuestion,
     Question, Subject,
 };
+#[cfg(feature = "server")]
 pub(crate) use canonical::percent_decode;
 pub use canonical::{CanonicalRequest, NotCanonical};
 pub use claims::{Actor, Claims};

@@ -133,7 +133,7 @@ fn challenge(decision: &Decision) -> String {
 
 fn describe(result: &Result<Decided, Refusal>) -> String {
     match result {
-        Err(refusal) => format!("refused: {refusal}"),
+        Err(refusal) => format!("refused ({}): {refusal}", refusal.reason()),
         Ok(Decided { decision, .. }) => {
             let mut text = format!("{} ({})", decision.outcome, decision.cause.as_str());
             for reason in &decision.reasons {

@@ -73,7 +73,7 @@ fn question(question: &CaseQuestion) -> Result<Question, Refusal> {
             let request = CanonicalRequest::parse(method, host, path).map_err(|fault| {
                 Refusal::malformed(
                     format!("http.{}", fault.part),
-                    "path_not_canonical",
+                    "not_canonical",
                     fault.message,
                 )
             })?;

@@ -115,6 +115,25 @@ impl Principal {
         &self.uid
     }
 
+    /// The entity in words, for people who try out a mapping; it shows personal data.
+    pub fn describe(&self) -> String {
+        let mut parents: Vec<String> = self.parents.iter().map(ToString::to_string).collect();
+        parents.sort();
+        let parents = match parents.is_empty() {
+            true => String::new(),
+            false => format!(" in [{}]", parents.join(", ")),
+        };
+        let attributes: Vec<String> = self
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        match attributes.is_empty() {
+            true => format!("{}{parents} {{ }}", self.uid),
+            false => format!("{}{parents} {{ {} }}", self.uid, attributes.join(", ")),
+        }
+    }
+
     /// Whether nothing was presented for it.
     pub fn is_anonymous(&self) -> bool {
         self.anonymous

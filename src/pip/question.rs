@@ -98,7 +98,7 @@ fn resolve_http<'s>(
     let found = snapshot
         .routes
         .find(&http.request)
-        .map_err(|error| Refusal::malformed("http.path", "path_not_canonical", error.message))?;
+        .map_err(|error| Refusal::malformed("http.path", "not_canonical", error.message))?;
     let matched = found.ok_or(Refusal::NoRoute)?;
     if who.is_anonymous() && !matched.route.anonymous {
         return Err(token_missing());

@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub reads_now: bool,
 }
 
-/// Evaluates every policy.
+/// Evaluates the policies whose heads match.
 ///
 /// Equal to Cedar's `Authorizer` in decision, determining policies and errors, except that with
 /// `strict_errors` a forbid that cannot be evaluated denies: Cedar would skip it, which fails open.
@@ -45,15 +45,10 @@ pub fn evaluate(
     entities: &Entities,
     strict_errors: bool,
 ) -> Evaluation {
-    let Request {
-        principal,
-        action,
-        resource,
-        context,
-    } = request;
-    let evaluator = Evaluator::new(principal, action, resource, context, entities);
     let mut found = Found::default();
-    for policy in policies.policies() {
+    let matching = policies.matching(&request, entities);
+    let evaluator = Evaluator::new(request, entities);
+    for policy in matching {
         found.add(policy, &evaluator);
     }
     found.conclude(strict_errors)
@@ -64,7 +59,7 @@ pub fn evaluate(
 struct Found<'p> {
     permits: Vec<&'p Policy>,
     forbids: Vec<&'p Policy>,
-    /// Permits whose head matched, but not their conditions.
+    /// Permits whose conditions do not hold.
     near: Vec<&'p Policy>,
     errors: Vec<(&'p Policy, RuleError)>,
     reads_now: bool,
@@ -72,15 +67,8 @@ struct Found<'p> {
 
 impl<'p> Found<'p> {
     fn add(&mut self, policy: &'p Policy, evaluator: &Evaluator<'_>) {
-        let rule = &policy.rule;
-        let holds = match evaluator.head_matches(rule) {
-            Ok(false) => return,
-            Ok(true) => {
-                self.reads_now |= policy.reads_now;
-                evaluator.conditions_hold(rule)
-            }
-            Err(error) => Err(error),
-        };
+        self.reads_now |= policy.reads_now;
+        let holds = evaluator.conditions_hold(&policy.rule);
         match (holds, policy.effect()) {
             (Ok(true), Effect::Permit) => self.permits.push(policy),
             (Ok(true), Effect::Forbid) => self.forbids.push(policy),

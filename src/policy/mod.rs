@@ -10,6 +10,7 @@ pub mod core;
 mod evaluate;
 mod fault;
 mod guard;
+mod index;
 mod schema;
 mod set;
 mod typing;

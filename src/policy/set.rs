@@ -6,8 +6,10 @@ use cedar_policy::{ValidationMode, Validator};
 
 use super::{
     annotations::Annotations,
-    core::{self, Rule},
+    core::{self, Entities, Rule},
+    evaluate::Request,
     fault::{Fault, Place},
+    index::Index,
     schema::Schema,
 };
 use crate::model::{Challenge, Effect};
@@ -43,6 +45,7 @@ impl Policy {
 #[derive(Clone, Debug)]
 pub struct PolicySet {
     policies: Vec<Policy>,
+    index: Index,
     cedar: cedar_policy::PolicySet,
     level: u32,
 }
@@ -100,6 +103,7 @@ impl PolicySet {
         let cedar = core::cedar_set(policies.iter().map(|policy| &policy.rule))
             .map_err(|message| vec![Fault::general("duplicate_policy_id", message)])?;
         let mut set = Self {
+            index: Index::new(&policies, schema),
             policies,
             cedar,
             level: 0,
@@ -143,6 +147,22 @@ impl PolicySet {
     /// The policies, in the order of their ids.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// The policies whose heads match a request, in the order of their ids.
+    pub(super) fn matching<'s>(
+        &'s self,
+        request: &Request,
+        entities: &Entities,
+    ) -> impl Iterator<Item = &'s Policy> + use<'s> {
+        let Request {
+            principal,
+            action,
+            resource,
+            ..
+        } = request;
+        let found = self.index.matching(principal, action, resource, entities);
+        found.into_iter().filter_map(|n| self.policies.get(n))
     }
 
     /// A policy by its id.

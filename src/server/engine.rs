@@ -43,8 +43,7 @@ pub(super) fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         dev,
         recorder,
     } = parts;
-    let tokens =
-        TokenVerifier::new(&issuers).map_err(|why| ServerError::Engine(why.to_string()))?;
+    let tokens = TokenVerifier::new(&issuers)?;
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.name.clone()));
     publish_all(&bundles, &issuers, &live, decide, dev)?;
     let pdp = Pdp::new(

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tonic::{
-    server::NamedService as _,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{server::NamedService as _, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
+use super::accept;
 use crate::{
     admin::probe::ReadinessSource,
     pep::grpc::DecisionFace,
@@ -35,7 +33,7 @@ pub(super) async fn serve(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))
         .add_service(reflection)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .serve_with_incoming_shutdown(accept::connections(listener), stop)
         .await
         .map_err(|why| why.to_string())
 }

@@ -9,6 +9,10 @@ use tokio::{
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
 
 use super::*;
 use crate::{
@@ -296,4 +300,75 @@ async fn a_bundle_that_is_not_valid_is_told_and_not_served() {
     .unwrap();
     let why = Server::open(config).await.unwrap_err().to_string();
     assert!(why.contains("orders.cedar:1"), "{why}");
+}
+
+#[tokio::test]
+async fn reflection_lists_the_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", running.grpc));
+    let mut client = ServerReflectionClient::new(endpoint.unwrap().connect().await.unwrap());
+    let asked = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = client
+        .server_reflection_info(tokio_stream::once(asked))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<_> = list.service.iter().map(|it| it.name.as_str()).collect();
+    for name in ["doorward.v1.DecisionService", "grpc.health.v1.Health"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn garbage_on_the_port_harms_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    for garbage in [
+        &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
+        &[0x16, 3, 1, 2, 0, 1, 0],
+        &[0xff; 4096],
+    ] {
+        let mut stream = TcpStream::connect(running.grpc).await.unwrap();
+        // It may be cut off while it still speaks.
+        let _cut_off = stream.write_all(garbage).await;
+        let _cut_off = stream.shutdown().await;
+    }
+    let client = Client::connect(&format!("http://{}", running.grpc))
+        .await
+        .unwrap();
+    assert!(
+        client
+            .check(ask(&mint(dir.path(), "alice")))
+            .await
+            .unwrap()
+            .is_allowed()
+    );
+}
+
+#[tokio::test]
+async fn clients_that_stay_connected_do_not_hold_the_end_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let client = Client::connect(&format!("http://{}", running.grpc))
+        .await
+        .unwrap();
+    assert!(client.check(ask(&mint(dir.path(), "alice"))).await.is_ok());
+    running.stop.send(()).unwrap();
+    tokio::time::timeout(IN_FLIGHT, running.ended)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        client.check(question()).await,
+        Err(ClientError::Refused(_))
+    ));
 }

@@ -8,10 +8,13 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod cli;
 mod example;
+mod faults;
 mod isolation;
 mod kit;
 mod layers;
+mod mapping;
 mod matrix;
 mod oracle;
 mod promises;

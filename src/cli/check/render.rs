@@ -71,11 +71,12 @@ pub(super) fn refusal(it: &Refused, style: Style) -> String {
         true => format!("{:?}", it.code),
         false => shown(&it.reason),
     };
-    let mut out = format!(
-        "{}  {reason}: {}\n",
-        style.bad("REFUSED"),
-        shown(&it.message)
-    );
+    // The message repeats the first violation, for clients that read no details.
+    let message = match it.violations.is_empty() {
+        true => shown(&it.message),
+        false => "the request cannot be understood".to_owned(),
+    };
+    let mut out = format!("{}  {reason}: {message}\n", style.bad("REFUSED"));
     for (field, message) in &it.violations {
         out.push_str(&format!(
             "  {:<9}{} {}\n",
@@ -84,7 +85,7 @@ pub(super) fn refusal(it: &Refused, style: Style) -> String {
             shown(message)
         ));
     }
-    if let Some(hint) = hint(&it.reason) {
+    if let Some(hint) = hint(it) {
         out.push_str(&format!("  {:<9}{hint}\n", "try"));
     }
     if !it.decision_id.is_empty() {
@@ -208,32 +209,36 @@ fn what_helps(it: &challenge::Kind) -> String {
 }
 
 /// What to do about a refusal, by its reason.
-fn hint(reason: &str) -> Option<&'static str> {
-    Some(match reason {
+fn hint(it: &Refused) -> Option<String> {
+    let hint = match it.reason.as_str() {
         "token_missing" => "give the subject's access token with `--token`",
         "token_expired" => "get a new token; `doorward token` makes one for a development server",
         "invalid_token" => {
-            "look this decision up in the server's log (data/decisions.jsonl): only there is the precise reason"
+            let id = shown(&it.decision_id);
+            return Some(format!(
+                "the precise reason is for the operator alone: grep {id} data/decisions.jsonl"
+            ));
         }
         "subject_not_accepted" => {
-            "look at the `[[principal]]` rules of bundle.toml: the first whose `when` holds makes the principal"
+            "look at `[[principal]]` in bundle.toml: the first whose `when` holds makes the principal"
         }
-        "keys_unavailable" => "look at the server's log: the issuer's key set cannot be read",
+        "keys_unavailable" => "look at the server's log: the issuer's keys cannot be read",
         "caller_unknown" => {
             "give your own secret with `--caller-token`; the server knows its callers from `[[caller]]`"
         }
         "caller_lacks_right" => "the operator grants rights in `may` of your `[[caller]]`",
         "unknown_bundle" => {
-            "name a bundle of the server with `--bundle`; `/readyz` on its probe port lists them"
+            "name a bundle with `--bundle`; `/readyz` on the server's probe port lists them"
         }
         "no_route" => {
-            "the bundle has no `[[route]]` for this method and path; ask with `--action` and `--resource`, or add one"
+            "add a `[[route]]` for this method and path, or ask with `--action` and `--resource`"
         }
         "resource_mismatch" => "leave the fact out, or state it as it is stored",
         "unavailable" | "stale" => "look at `/readyz` on the server's probe port",
         "overloaded" | "deadline_exceeded" => "try again",
         _ => return None,
-    })
+    };
+    Some(hint.to_owned())
 }
 
 #[cfg(test)]
@@ -336,7 +341,7 @@ mod tests {
         };
         let text = refusal(&refused, Style::plain());
         for part in [
-            "REFUSED  caller_unknown: your own",
+            "REFUSED  caller_unknown: the request cannot",
             "field    subject is required",
             "`--caller-token`",
             "decision 0191",

@@ -30,6 +30,12 @@ pub(super) struct Asked {
     /// A subject you answer for (the server must grant you the right `vouch`)
     #[arg(long, value_name = "ENTITY", group = "who")]
     subject: Option<EntityRef>,
+    /// A fact about that subject, its value as JSON (text in quotes); repeatable
+    #[arg(long = "subject-attr", value_name = "NAME=JSON", value_parser = pair, requires = "subject")]
+    subject_attributes: Vec<(String, String)>,
+    /// A parent of that subject, as Type::"id"; repeatable
+    #[arg(long = "subject-parent", value_name = "ENTITY", requires = "subject")]
+    subject_parents: Vec<EntityRef>,
     /// Nobody in particular
     #[arg(long, group = "who")]
     anonymous: bool,
@@ -52,13 +58,24 @@ pub(super) struct Asked {
     #[arg(long, value_name = "METHOD", requires = "path")]
     method: Option<String>,
     /// Its host
-    #[arg(long, value_name = "HOST", requires = "path", default_value = "")]
+    #[arg(
+        long,
+        value_name = "HOST",
+        requires = "path",
+        default_value = "",
+        hide_default_value = true
+    )]
     host: String,
     /// Facts about the request that the action declares, as a JSON object
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
     /// The bundle to ask [default: the server's]
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     bundle: String,
 }
 
@@ -67,23 +84,18 @@ impl Asked {
     pub(super) fn into_request(self) -> Result<CheckRequest, Failure> {
         let subject = match (&self.token, self.subject) {
             (Some(token), _) => Subject::AccessToken(secret(token)?),
-            (None, Some(subject)) => Subject::Entity(subject.into()),
+            (None, Some(subject)) => {
+                let stated = ("--subject-attr", self.subject_attributes);
+                Subject::Entity(entity(subject, stated, self.subject_parents)?)
+            }
             (None, None) => Subject::Anonymous(Anonymous {}),
         };
         let question = match (self.action, self.resource, self.path) {
             (Some(action), Some(resource), _) => {
-                let mut members = Members::new();
-                for (name, json) in self.attributes {
-                    let value = read_json(&format!("--attr {name}"), &json)?;
-                    members.insert(name, value);
-                }
+                let stated = ("--attr", self.attributes);
                 Question::Named(NamedQuestion {
                     action,
-                    resource: Some(Entity {
-                        attributes: to_members(members).map_err(Failure::usage)?,
-                        parents: self.parents.into_iter().map(Into::into).collect(),
-                        ..resource.into()
-                    }),
+                    resource: Some(entity(resource, stated, self.parents)?),
                 })
             }
             (_, _, path) => Question::Http(HttpQuestion {
@@ -101,6 +113,25 @@ impl Asked {
             ..CheckRequest::default()
         })
     }
+}
+
+/// An entity with what the flag `stated.0` says about it.
+fn entity(
+    uid: EntityRef,
+    stated: (&str, Vec<(String, String)>),
+    parents: Vec<EntityRef>,
+) -> Result<Entity, Failure> {
+    let (flag, stated) = stated;
+    let mut attributes = Members::new();
+    for (name, json) in stated {
+        let value = read_json(&format!("{flag} {name}"), &json)?;
+        attributes.insert(name, value);
+    }
+    Ok(Entity {
+        attributes: to_members(attributes).map_err(Failure::usage)?,
+        parents: parents.into_iter().map(Into::into).collect(),
+        ..uid.into()
+    })
 }
 
 /// Reads `NAME=VALUE`.

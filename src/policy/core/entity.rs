@@ -7,7 +7,7 @@ use std::{
 
 use cedar_policy_core::{
     ast::{Eid, PartialValue},
-    entities::{NoEntitiesSchema, TCComputation},
+    entities::{Dereference, NoEntitiesSchema, TCComputation},
     extensions::Extensions,
 };
 use smol_str::SmolStr;
@@ -54,6 +54,14 @@ pub fn entities(closed: impl IntoIterator<Item = Arc<Entity>>) -> Result<Entitie
             Extensions::all_available(),
         )
         .map_err(|error| error.to_string())
+}
+
+/// One entity of a set.
+pub fn find<'e>(entities: &'e Entities, uid: &Uid) -> Option<&'e Entity> {
+    match entities.entity(uid) {
+        Dereference::Data(entity) => Some(entity),
+        Dereference::NoSuchEntity | Dereference::Residual(_) => None,
+    }
 }
 
 /// The schema's actions as entities.

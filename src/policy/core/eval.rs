@@ -1,15 +1,14 @@
 //! Rules × request × entities → what holds.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
+use super::{Entities, Rule};
+use crate::policy::evaluate::Request;
 use cedar_policy_core::{
     ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
     evaluator::{self, EvaluationError},
     extensions::Extensions,
 };
-use smol_str::SmolStr;
-
-use super::{CedarValue, Entities, Rule, Uid};
 
 /// Evaluates rules for one request over one set of entities.
 pub(in crate::policy) struct Evaluator<'e>(evaluator::Evaluator<'e>);
@@ -21,13 +20,13 @@ pub(in crate::policy) struct RuleError {
 }
 
 impl<'e> Evaluator<'e> {
-    pub(in crate::policy) fn new(
-        principal: Uid,
-        action: Uid,
-        resource: Uid,
-        context: BTreeMap<SmolStr, CedarValue>,
-        entities: &'e Entities,
-    ) -> Self {
+    pub(in crate::policy) fn new(request: Request, entities: &'e Entities) -> Self {
+        let Request {
+            principal,
+            action,
+            resource,
+            context,
+        } = request;
         let known = |uid| EntityUIDEntry::known(uid, None);
         let request = ast::Request::new_unchecked(
             known(principal),
@@ -37,11 +36,6 @@ impl<'e> Evaluator<'e> {
         );
         let extensions = Extensions::all_available();
         Self(evaluator::Evaluator::new(request, entities, extensions))
-    }
-
-    /// Whether the rule's head matches.
-    pub(in crate::policy) fn head_matches(&self, rule: &Rule) -> Result<bool, RuleError> {
-        self.holds(&rule.head, &rule.slots)
     }
 
     /// Whether the rule's conditions hold.

@@ -6,6 +6,7 @@
 
 mod entity;
 mod eval;
+mod head;
 mod text;
 mod types;
 mod value;
@@ -16,8 +17,9 @@ pub use cedar_policy_core::{
 };
 
 pub(super) use entity::action_entities;
-pub use entity::{attributes, entities, entity, entity_references, uid};
+pub use entity::{attributes, entities, entity, entity_references, find, uid};
 pub(super) use eval::{Evaluator, RuleError};
+pub(super) use head::{ActionScope, Scope};
 pub use text::Rule;
 pub(super) use text::{Statement, cedar_set, parse};
 pub(super) use types::{actions, entity_types};

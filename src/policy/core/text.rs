@@ -12,14 +12,13 @@ use crate::{
     policy::fault::{Fault, Place},
 };
 
-/// A policy as the engine evaluates it: the head apart from the conditions, neither rebuilt.
+/// A policy as the engine evaluates it: its head is the index's business, its conditions are kept.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(in crate::policy) effect: Effect,
-    pub(in crate::policy) head: Expr,
     pub(in crate::policy) conditions: Option<Arc<Expr>>,
     pub(in crate::policy) slots: SlotEnv,
-    policy: ast::Policy,
+    pub(super) policy: ast::Policy,
 }
 
 /// One statement of a file.
@@ -104,13 +103,6 @@ impl Rule {
                 ast::Effect::Permit => Effect::Permit,
                 ast::Effect::Forbid => Effect::Forbid,
             },
-            head: Expr::and(
-                policy.principal_constraint().as_expr(),
-                Expr::and(
-                    policy.action_constraint().as_expr(),
-                    policy.resource_constraint().as_expr(),
-                ),
-            ),
             conditions: policy.non_scope_constraints_arc().cloned(),
             slots: policy.env().clone(),
             policy,
