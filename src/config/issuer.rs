@@ -179,7 +179,7 @@ impl Preset {
 }
 
 /// `[[issuer]]` as written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawIssuer {
     name: String,

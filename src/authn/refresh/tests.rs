@@ -267,7 +267,12 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
     let flood = async {
         let pinned = verifier.pin();
         let known = token(&RSA, "rsa");
-        let first = verifier.refreshed(&pinned, &known, time()).await.unwrap();
+        let first = verifier.pin_for(&known, time()).await;
+        assert!(
+            pinned
+                .verify(&known, &TokenScope::default(), time())
+                .is_err()
+        );
         assert!(first.verify(&known, &TokenScope::default(), time()).is_ok());
         assert!(verifier.refreshed(&first, &known, time()).await.is_none());
         assert_eq!(
@@ -429,6 +434,13 @@ async fn c18_half_a_file_changes_nothing() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(read(&verifier).await, None);
     check_now("C18", &verifier, &token(&RSA, "rsa"), None);
+    let day = now() + crate::model::SignedDuration::from_hours(24);
+    let health = verifier.pin().health(day).pop().unwrap();
+    assert!(
+        !health.usable,
+        "C15: a file that is gone for a day is an outage too"
+    );
+    assert_eq!(health.usable_until, Some(day));
     std::fs::write(&file, jwks(&[OTHER_RSA.jwk("rsa")])).unwrap();
     assert_eq!(read(&verifier).await, Some(POLL));
     check_now("C18", &verifier, &token(&OTHER_RSA, "rsa"), None);
