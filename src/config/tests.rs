@@ -250,6 +250,63 @@ fn the_printed_configuration_is_one() {
     assert!(again.print().contains("max_level = 2"), "{printed}");
 }
 
+#[test]
+fn a_printed_configuration_masks_secrets_and_shows_the_rest() {
+    let secret = "ab".repeat(32);
+    let toml = format!(
+        "bundle = \"/b\"\ndata = \"/d\"\n[[issuer]]\nname = \"corp\"\nissuer = \"https://id.example/\"\naudiences = [\"api\"]\n\
+         jwks_file = \"keys.json\"\n[[caller]]\nname = \"gw\"\ntoken_sha256 = \"{secret}\""
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let printed = load_in(dir.path(), &toml, &[], &[], false).unwrap().print();
+    assert!(!printed.contains(&secret), "{printed}");
+    let again = printed.replace("***", &secret);
+    let again = load_in(dir.path(), &again, &[], &[], false).unwrap();
+    assert_eq!(again.print(), printed);
+    assert_eq!(again.issuers[0].audiences, ["api"]);
+}
+
+#[test]
+fn names_and_references_of_issuers_and_callers_are_checked() {
+    let issuer = |name: &str, iss: &str| {
+        format!(
+            "[[issuer]]\nname = \"{name}\"\nissuer = \"{iss}\"\naudiences = [\"a\"]\njwks_file = \"k\"\n"
+        )
+    };
+    let caller = |rest: &str| {
+        format!(
+            "[[caller]]\nname = \"gw\"\ntoken_sha256 = \"{}\"\n{rest}\n",
+            "ab".repeat(32)
+        )
+    };
+    let corp = issuer("corp", "https://a/");
+    for (toml, says) in [
+        (
+            format!("{corp}{}", issuer("corp", "https://b/")),
+            "issuer `corp` is written twice",
+        ),
+        (
+            format!("{corp}{}", issuer("other", "https://a/")),
+            "`iss` `https://a/` is written twice",
+        ),
+        (
+            format!("{corp}{}{}", caller(""), caller("")),
+            "caller `gw` is written twice",
+        ),
+        (
+            format!("{corp}{}", caller("bundles = [\"x\"]")),
+            "`bundles` of caller `gw`",
+        ),
+        (format!("{corp}typo = 1"), ":6:1: "),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let why = load_in(dir.path(), &toml, &[], &[], false).unwrap_err();
+        assert!(why.contains(says), "{why}");
+    }
+    refused(&corp, &["`--dev`", "`[[issuer]]`"]);
+    refused(&caller(""), &["`--dev`", "`[[caller]]`"]);
+}
+
 /// Two issuers with fetched keys, and two callers by proofs that are not secret.
 const TRUST: &str = r#"
 [[issuer]]
@@ -310,61 +367,4 @@ fn tokens_of_callers_and_of_subjects_never_share_an_audience() {
     assert!(why.contains("caller `billing`: `caller_audience`"), "{why}");
     let why = load(&TRUST.replace("issuer = \"corp\"", "issuer = \"nobody\"")).unwrap_err();
     assert!(why.contains("no issuer `nobody`"), "{why}");
-}
-
-#[test]
-fn a_printed_configuration_masks_secrets_and_shows_the_rest() {
-    let secret = "ab".repeat(32);
-    let toml = format!(
-        "bundle = \"/b\"\ndata = \"/d\"\n[[issuer]]\nname = \"corp\"\nissuer = \"https://id.example/\"\naudiences = [\"api\"]\n\
-         jwks_file = \"keys.json\"\n[[caller]]\nname = \"gw\"\ntoken_sha256 = \"{secret}\""
-    );
-    let dir = tempfile::tempdir().unwrap();
-    let printed = load_in(dir.path(), &toml, &[], &[], false).unwrap().print();
-    assert!(!printed.contains(&secret), "{printed}");
-    let again = printed.replace("***", &secret);
-    let again = load_in(dir.path(), &again, &[], &[], false).unwrap();
-    assert_eq!(again.print(), printed);
-    assert_eq!(again.issuers[0].audiences, ["api"]);
-}
-
-#[test]
-fn names_and_references_of_issuers_and_callers_are_checked() {
-    let issuer = |name: &str, iss: &str| {
-        format!(
-            "[[issuer]]\nname = \"{name}\"\nissuer = \"{iss}\"\naudiences = [\"a\"]\njwks_file = \"k\"\n"
-        )
-    };
-    let caller = |rest: &str| {
-        format!(
-            "[[caller]]\nname = \"gw\"\ntoken_sha256 = \"{}\"\n{rest}\n",
-            "ab".repeat(32)
-        )
-    };
-    let corp = issuer("corp", "https://a/");
-    for (toml, says) in [
-        (
-            format!("{corp}{}", issuer("corp", "https://b/")),
-            "issuer `corp` is written twice",
-        ),
-        (
-            format!("{corp}{}", issuer("other", "https://a/")),
-            "`iss` `https://a/` is written twice",
-        ),
-        (
-            format!("{corp}{}{}", caller(""), caller("")),
-            "caller `gw` is written twice",
-        ),
-        (
-            format!("{corp}{}", caller("bundles = [\"x\"]")),
-            "`bundles` of caller `gw`",
-        ),
-        (format!("{corp}typo = 1"), ":6:1: "),
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        let why = load_in(dir.path(), &toml, &[], &[], false).unwrap_err();
-        assert!(why.contains(says), "{why}");
-    }
-    refused(&corp, &["`--dev`", "`[[issuer]]`"]);
-    refused(&caller(""), &["`--dev`", "`[[caller]]`"]);
 }
