@@ -22,6 +22,9 @@ const DEFAULT_LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 /// Access tokens are meant to be short-lived (RFC 9700 §2.2); a day covers every provider's default.
 const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
+const NO_FIREBASE: &str = "Firebase issues ID tokens only, and an ID token says who signed in, not \
+     what may be called; trust an authorization server that issues access tokens for its users";
+
 /// A trusted issuer of access tokens.
 #[derive(Clone, Debug)]
 pub struct IssuerConfig {
@@ -160,14 +163,7 @@ impl Preset {
             "auth0" => Self::Auth0,
             "okta" => Self::Okta,
             "cognito" => Self::Cognito,
-            "firebase" => {
-                return Err(
-                    "`preset = \"firebase\"`: Firebase issues ID tokens only, and an ID token says \
-                     who signed in, not what may be called; put an authorization server that issues \
-                     access tokens in front of it"
-                        .to_owned(),
-                );
-            }
+            "firebase" => return Err(NO_FIREBASE.to_owned()),
             other => {
                 return Err(format!(
                     "`preset = {}`: expected keycloak, entra, auth0, okta or cognito",
@@ -224,6 +220,9 @@ impl RawIssuer {
                  mean this service, or every token of the issuer would be accepted"
                     .to_owned(),
             );
+        }
+        if self.issuer.starts_with("https://securetoken.google.com/") {
+            return Err(NO_FIREBASE.to_owned());
         }
         let preset = self.preset.as_deref().map(Preset::read).transpose()?;
         let fetch = RawFetch {
@@ -390,6 +389,8 @@ mod tests {
         check_refused("leeway = \"-1s\"", "out of bounds");
         check_refused("max_lifetime = \"0s\"", "out of bounds");
         check_refused("preset = \"firebase\"", "ID tokens only");
+        let firebase = GOOD.replace("id.example.com", "securetoken.google.com/my-project");
+        assert!(read(&firebase).unwrap_err().contains("ID tokens only"));
         check_refused("preset = \"other\"", "expected keycloak");
         check_refused("profile = \"id\"", "unknown variant");
         check_refused("verify = false", "unknown field");

@@ -73,6 +73,18 @@ async fn keys_come_from_a_url() {
     assert_eq!((health.keys, health.read_at), (1, Some(now())));
 }
 
+#[test]
+fn c17_proxies_of_the_environment_are_not_used() {
+    let nowhere = "http://127.0.0.1:9";
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "authn::refresh::tests::keys_come_from_a_url"])
+        .envs(["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"].map(|name| (name, nowhere)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[tokio::test]
 async fn keys_come_by_discovery() {
     let provider = Provider::new().await;
