@@ -43,9 +43,17 @@ install_buf() {
   npm install --silent --no-save --no-package-lock --prefix "$tools" "@bufbuild/buf@$buf_version"
 }
 
+install_provider() { # a real OpenID provider
+  have node || apt nodejs npm
+  [ -d "$tools/node_modules/oidc-provider" ] && [ -d "$tools/node_modules/jose" ] && return
+  npm install --silent --no-save --no-package-lock --prefix "$tools" \
+    "@bufbuild/buf@$buf_version" oidc-provider@9.13.3 jose@6.2.17
+}
+
 step 'tools'
 install_deny
 install_buf
+install_provider
 
 step 'format'
 cargo fmt --check
@@ -66,7 +74,7 @@ step 'wire contract'
 "$buf" lint
 
 step 'tests'
-cargo test --locked
+TEST_NODE_MODULES="$tools" cargo test --locked
 doorward="${CARGO_TARGET_DIR:-target}/debug/doorward" # built with the tests
 
 step 'the example bundle is valid'

@@ -27,7 +27,7 @@ parents = [{ type = "Team", claim = "teams" }]
 
 /// A bundle of `policies` policies, of which every request about team 0 and folder 0 meets
 /// `candidates`; each of those compares `comparisons` attributes and one in four permits.
-pub fn files(policies: usize, candidates: usize, comparisons: usize) -> BundleFiles {
+pub(crate) fn files(policies: usize, candidates: usize, comparisons: usize) -> BundleFiles {
     let mut text = String::new();
     let compare = [
         "principal.tenant == resource.tenant",
@@ -71,7 +71,7 @@ pub fn files(policies: usize, candidates: usize, comparisons: usize) -> BundleFi
     ])
 }
 
-pub fn snapshot(policies: usize, candidates: usize, comparisons: usize) -> Snapshot {
+pub(crate) fn snapshot(policies: usize, candidates: usize, comparisons: usize) -> Snapshot {
     Snapshot::compile(
         &files(policies, candidates, comparisons),
         &CompileOptions::default(),
@@ -80,7 +80,7 @@ pub fn snapshot(policies: usize, candidates: usize, comparisons: usize) -> Snaps
 }
 
 /// The claims of a user of six teams.
-pub fn claims(sub: &str) -> serde_json::Value {
+pub(crate) fn claims(sub: &str) -> serde_json::Value {
     serde_json::json!({
         "sub": sub, "client_id": "web", "tenant": "acme", "level": 5, "dept": "sales",
         "scope": "docs:read docs:write", "teams": ["t0", "x1", "x2", "x3", "x4", "x5"],
@@ -88,7 +88,7 @@ pub fn claims(sub: &str) -> serde_json::Value {
 }
 
 /// A document in folder 0.
-pub fn doc(id: &str) -> EntityFacts {
+pub(crate) fn doc(id: &str) -> EntityFacts {
     let text = |text: &str| Value::String(text.to_owned());
     EntityFacts {
         uid: EntityRef::new("Doc", id),

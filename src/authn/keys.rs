@@ -123,7 +123,7 @@ impl TokenVerifier {
                 keys: ring.map(|ring| Held::new(ring, None)),
                 fault: None,
             });
-            desks.push(source.map(Desk::new));
+            desks.push(source.map(|source| Desk::new(source, config.key_refetch)));
         }
         Ok(Self {
             current: ArcSwap::from_pointee(TrustedKeys {

@@ -21,6 +21,8 @@ const MAX_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 const DEFAULT_LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 /// Access tokens are meant to be short-lived (RFC 9700 §2.2); a day covers every provider's default.
 const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+/// A flood of unknown `kid`s costs one read of the keys in this time.
+const DEFAULT_REFETCH: SignedDuration = SignedDuration::from_secs(30);
 
 const NO_FIREBASE: &str = "Firebase issues ID tokens only, and an ID token says who signed in, not \
      what may be called; trust an authorization server that issues access tokens for its users";
@@ -46,6 +48,8 @@ pub struct IssuerConfig {
     pub leeway: Duration,
     /// Longest accepted `exp - iat`.
     pub max_lifetime: Duration,
+    /// Least time between two reads of its keys that tokens ask for.
+    pub key_refetch: Duration,
 }
 
 /// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1); asymmetric only.
@@ -196,6 +200,7 @@ pub struct RawIssuer {
     preset: Option<String>,
     leeway: Option<SignedDuration>,
     max_lifetime: Option<SignedDuration>,
+    key_refetch: Option<SignedDuration>,
 }
 
 impl RawIssuer {
@@ -286,6 +291,12 @@ impl RawIssuer {
                 self.max_lifetime.unwrap_or(DEFAULT_LIFETIME),
                 SignedDuration::from_secs(1),
                 SignedDuration::from_hours(366 * 24),
+            )?,
+            key_refetch: bounded(
+                "key_refetch",
+                self.key_refetch.unwrap_or(DEFAULT_REFETCH),
+                SignedDuration::from_secs(1),
+                SignedDuration::from_mins(10),
             )?,
         })
     }

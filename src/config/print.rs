@@ -75,6 +75,7 @@ struct Issuer<'a> {
     preset: Option<&'static str>,
     leeway: String,
     max_lifetime: String,
+    key_refetch: String,
 }
 
 #[derive(Default, Serialize)]
@@ -192,6 +193,7 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
         }),
         leeway: duration(it.leeway),
         max_lifetime: duration(it.max_lifetime),
+        key_refetch: duration(it.key_refetch),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     config::BundleConfig,
     model::{
         AccessRequest, BundleName, CallerName, DecisionId, EntityFacts, IssuerName, Question,
-        Record, RecordOutcome, Refusal, Revision, Right, Subject, Timestamp,
+        Record, RecordOutcome, Refusal, RejectionCode, Revision, Right, Subject, Timestamp,
     },
     pip::{Asked, Principal},
 };
@@ -99,7 +99,16 @@ impl Pdp {
     pub async fn answer(&self, ask: AccessRequest, now: Timestamp) -> Result<Answer, Refused> {
         let decision_id = DecisionId::new(now);
         let mut trace = Trace::default();
-        let result = self.try_answer(&ask, now, decision_id, &mut trace);
+        let keys = self.tokens.pin();
+        let mut result = self.try_answer(&ask, now, decision_id, &keys, &mut trace);
+        if let (Subject::Token(token), Err(refusal)) = (&ask.subject, &result)
+            && lacks_keys(refusal)
+            && let Some(keys) = self.tokens.refreshed(&keys, token, now).await
+        {
+            // From the start, with everything pinned anew, so that one world decides.
+            trace = Trace::default();
+            result = self.try_answer(&ask, now, decision_id, &keys, &mut trace);
+        }
         let outcome = match &result {
             Ok(answer) => {
                 let decision = answer.decision();
@@ -127,12 +136,12 @@ impl Pdp {
         ask: &AccessRequest,
         now: Timestamp,
         decision_id: DecisionId,
+        keys: &Arc<TrustedKeys>,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
-        let keys = self.tokens.pin();
         let caller = self
             .callers
-            .identify(&ask.credential, &keys, now)
+            .identify(&ask.credential, keys, now)
             .map_err(Refusal::CallerUnknown)?;
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask)?;
@@ -153,7 +162,7 @@ impl Pdp {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
-        let world = self.pin(bundle, keys)?;
+        let world = self.pin(bundle, Arc::clone(keys))?;
         trace.world = Some(world.clone());
         let who = self.authenticate(ask, &world, isolation, &caller, now, trace)?;
         trace.principal = Some(who.uid().to_string());
@@ -236,6 +245,12 @@ impl Pdp {
             Subject::Anonymous => Principal::anonymous(&world.snapshot),
         }
     }
+}
+
+/// Whether reading the issuer's keys again may help.
+fn lacks_keys(refusal: &Refusal) -> bool {
+    let codes = [RejectionCode::KidUnknown, RejectionCode::KeysUnavailable];
+    matches!(refusal, Refusal::Unauthenticated(rejection) if codes.contains(&rejection.code))
 }
 
 /// A caller vouches for the types it is trusted with, and for parents only when it may.

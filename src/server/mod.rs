@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod example;
 mod grpc;
+mod keys;
 mod tasks;
 pub mod telemetry;
 
@@ -32,6 +33,7 @@ use crate::{
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 pub use error::ServerError;
+pub use keys::read_keys;
 use tasks::Tasks;
 
 /// Threads that decide have room for the deepest policy that may be loaded, in bytes.
@@ -125,7 +127,12 @@ impl Server {
         let Self {
             grpc,
             probe,
-            engine: Engine { pdp, readiness },
+            engine:
+                Engine {
+                    pdp,
+                    readiness,
+                    key_tasks,
+                },
             recorder,
             writer,
             metrics,
@@ -138,6 +145,12 @@ impl Server {
             let drain = reached(&phase, Phase::Draining);
             tasks.spawn("decision log", async move {
                 writer.run(drain).await.map_err(|why| why.to_string())
+            });
+        }
+        for task in key_tasks {
+            tasks.spawn("issuer keys", async move {
+                task.run(clock::now).await;
+                Ok(())
             });
         }
         let router = probe::router(Arc::clone(&readiness), metrics);

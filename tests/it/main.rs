@@ -16,5 +16,6 @@ mod kit;
 mod layers;
 mod mapping;
 mod matrix;
+mod oidc;
 mod oracle;
 mod promises;
