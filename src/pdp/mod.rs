@@ -144,7 +144,7 @@ impl Pdp {
             .identify(&ask.credential, keys, now)
             .map_err(Refusal::CallerUnknown)?;
         trace.caller = Some(caller.name().clone());
-        let bundle = self.choose(ask)?;
+        let bundle = self.choose(ask, &caller)?;
         let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
         let right = match ask.subject {
             Subject::Entity(_) => Right::Vouch,
@@ -185,8 +185,8 @@ impl Pdp {
         })
     }
 
-    /// The bundle by its name, else by the host asked about, else the default one.
-    fn choose(&self, ask: &AccessRequest) -> Result<BundleName, Refusal> {
+    /// The bundle by its name, else by the host asked about, else the caller's only or the default one.
+    fn choose(&self, ask: &AccessRequest, caller: &Caller) -> Result<BundleName, Refusal> {
         let host = match &ask.question {
             Question::Http(http) if !self.hosts.is_empty() => Some(http.request.host()),
             _ => None,
@@ -194,7 +194,7 @@ impl Pdp {
         let chosen = match (&ask.bundle, host) {
             (Some(name), _) => Some(name),
             (None, Some(host)) => self.hosts.get(host),
-            (None, None) => self.default_bundle.as_ref(),
+            (None, None) => caller.only_bundle().or(self.default_bundle.as_ref()),
         };
         chosen.cloned().ok_or(Refusal::UnknownBundle)
     }
