@@ -6,7 +6,7 @@
 //! `cache` spares it the signature of a token it has seen, and [`inspect`] tells of each check.
 //!
 //! `keys` holds what is trusted; `refresh` runs one task per issuer that reads its `source`, over
-//! the network by `fetch`. A request pins one generation ([`TokenVerifier::pin_for`]).
+//! the network by `fetch`. A request pins one generation ([`TokenVerifier::pin`]).
 //!
 //! **Invariant:** verification does no I/O, reads no clock, never blocks; what a token says selects
 //! nothing but one of the keys that the issuer's own ring holds.

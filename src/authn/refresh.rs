@@ -100,17 +100,9 @@ impl Desk {
 }
 
 impl TokenVerifier {
-    /// The keys for one request with this token: as they are now, or as a new read brings them if
-    /// that is what the token lacks. Waits for nothing else, and not at all for a token that was
-    /// verified before.
-    pub async fn pin_for(&self, token: &AccessToken, now: Timestamp) -> Arc<TrustedKeys> {
-        let pinned = self.pin();
-        let fresh = self.refreshed(&pinned, token, now).await;
-        fresh.unwrap_or(pinned)
-    }
-
-    /// For a token that `pinned` refused as `kid_unknown` or `keys_unavailable`: the keys that a
-    /// new read brought, if one was due and brought any in time (at most 5 seconds).
+    /// For a token that `pinned` refused as `kid_unknown`, `iss_key_mismatch` (its new key may be
+    /// called like another issuer's) or `keys_unavailable`: the keys that a new read brought, if one
+    /// was due and brought any in time (at most 5 seconds).
     ///
     /// One read serves all who wait, at most one per issuer and `key_refetch`; nobody else waits.
     pub async fn refreshed(

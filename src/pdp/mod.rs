@@ -249,7 +249,11 @@ impl Pdp {
 
 /// Whether reading the issuer's keys again may help.
 fn lacks_keys(refusal: &Refusal) -> bool {
-    let codes = [RejectionCode::KidUnknown, RejectionCode::KeysUnavailable];
+    let codes = [
+        RejectionCode::KidUnknown,
+        RejectionCode::IssKeyMismatch,
+        RejectionCode::KeysUnavailable,
+    ];
     matches!(refusal, Refusal::Unauthenticated(rejection) if codes.contains(&rejection.code))
 }
 

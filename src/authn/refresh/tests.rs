@@ -279,7 +279,7 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
     let flood = async {
         let pinned = verifier.pin();
         let known = token(&RSA, "rsa");
-        let first = verifier.pin_for(&known, time()).await;
+        let first = verifier.refreshed(&pinned, &known, time()).await.unwrap();
         assert!(
             pinned
                 .verify(&known, &TokenScope::default(), time())
@@ -365,6 +365,41 @@ async fn c14_rotation_brings_the_new_key_and_drops_the_old() {
         &verifier,
         &new,
         Some(Code::SignatureInvalid),
+    );
+}
+
+#[tokio::test]
+async fn c14_a_new_key_may_be_called_like_another_issuers() {
+    let provider = Provider::new().await;
+    provider.publishes(&[RSA.jwk("1")]);
+    let numbered = IssuerConfig {
+        name: IssuerName::new("partner"),
+        issuer: "https://partner.example/".to_owned(),
+        ..issuer(&[OTHER_RSA.jwk("2")])
+    };
+    let ours = IssuerConfig {
+        keys: KeySource::Url {
+            url: format!("{}keys", provider.url).parse().unwrap(),
+            fetch: loopback(),
+        },
+        ..corp()
+    };
+    let verifier = Arc::new(TokenVerifier::new(&[ours, numbered]).unwrap());
+    provider.during(read(&verifier)).await.unwrap();
+    let token = token(&RSA, "2");
+    check_now("C14", &verifier, &token, Some(Code::IssKeyMismatch));
+    provider.publishes(&[RSA.jwk("2")]);
+    let pinned = verifier.pin();
+    let fresh = provider.during(async {
+        tokio::select! {
+            keys = verifier.refreshed(&pinned, &token, now()) => keys,
+            () = task(&verifier).run(now) => unreachable!("reads for ever"),
+        }
+    });
+    let keys = fresh.await.unwrap();
+    assert!(
+        keys.verify(&token, &TokenScope::default(), now()).is_ok(),
+        "C14"
     );
 }
 
