@@ -104,14 +104,11 @@ impl TrustedKeys {
     /// The issuer, by its number, whose keys are too few or too old to verify this token.
     pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
         let parts = self.take_apart(token.expose(), &mut |_, _| ()).ok()?;
-        let rejection = self.choose_key(&parts, now).err()?;
-        let lacking = matches!(
-            rejection.code,
-            RejectionCode::KidUnknown
-                | RejectionCode::IssKeyMismatch
-                | RejectionCode::KeysUnavailable
-        );
-        lacking.then_some(parts.index)
+        let rejection = match self.choose_key(&parts, now) {
+            Ok((_, key)) => verify_signature(&parts.compact, key, parts.header.algorithm).err()?,
+            Err(rejection) => rejection,
+        };
+        old_keys_explain(rejection.code).then_some(parts.index)
     }
 
     /// The checks whose outcome depends on token and keys alone.
@@ -345,6 +342,19 @@ impl Signed {
         }
         Ok(())
     }
+}
+
+/// Whether a rejection may come of keys that the issuer has replaced since they were read, under a
+/// new `kid` or the same.
+pub fn old_keys_explain(code: RejectionCode) -> bool {
+    matches!(
+        code,
+        RejectionCode::KidUnknown
+            | RejectionCode::IssKeyMismatch
+            | RejectionCode::KeysUnavailable
+            | RejectionCode::AlgKeyMismatch
+            | RejectionCode::SignatureInvalid
+    )
 }
 
 /// Durations of the configuration are bounded far below the limit of a [`SignedDuration`].

@@ -16,12 +16,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     audit::Recorder,
-    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier, TrustedKeys},
+    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier, TrustedKeys, old_keys_explain},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
         AccessRequest, BundleName, CallerName, DecisionId, EntityFacts, IssuerName, Question,
-        Record, RecordOutcome, Refusal, RejectionCode, Revision, Right, Subject, Timestamp,
+        Record, RecordOutcome, Refusal, Revision, Right, Subject, Timestamp,
     },
     pip::{Asked, Principal},
 };
@@ -101,8 +101,9 @@ impl Pdp {
         let mut trace = Trace::default();
         let keys = self.tokens.pin();
         let mut result = self.try_answer(&ask, now, decision_id, &keys, &mut trace);
-        if let (Subject::Token(token), Err(refusal)) = (&ask.subject, &result)
-            && lacks_keys(refusal)
+        if let (Subject::Token(token), Err(Refusal::Unauthenticated(rejection))) =
+            (&ask.subject, &result)
+            && old_keys_explain(rejection.code)
             && let Some(keys) = self.tokens.refreshed(&keys, token, now).await
         {
             // From the start, with everything pinned anew, so that one world decides.
@@ -245,16 +246,6 @@ impl Pdp {
             Subject::Anonymous => Principal::anonymous(&world.snapshot),
         }
     }
-}
-
-/// Whether reading the issuer's keys again may help.
-fn lacks_keys(refusal: &Refusal) -> bool {
-    let codes = [
-        RejectionCode::KidUnknown,
-        RejectionCode::IssKeyMismatch,
-        RejectionCode::KeysUnavailable,
-    ];
-    matches!(refusal, Refusal::Unauthenticated(rejection) if codes.contains(&rejection.code))
 }
 
 /// A caller vouches for the types it is trusted with, and for parents only when it may.
