@@ -21,10 +21,12 @@ use exit::{Exit, Failure};
 const EXAMPLES: &str = "\
 First steps:
   doorward serve --dev
-      a server for this machine, with its own token issuer and an example
-  TOKEN=$(doorward token --sub alice --claim tenant='\"acme\"' --claim roles='[\"clerk\"]' --scope orders:read)
-  doorward check --token $TOKEN --action ReadOrder --resource 'Order::\"o-1\"' --attr tenant='\"acme\"'
-      may alice read this order, and why?
+      a server for this machine, with its own token issuer and an example; it prints
+      questions to paste
+  doorward token --sub alice --scope orders:read --claim roles='[\"clerk\"]'
+      a token that it accepts
+  doorward check --token - --action ReadOrder --resource 'Order::\"o-1\"'
+      may the holder of the token read this order, and why?
   doorward validate policies && doorward test policies
       are my policies sound, and do they decide as their cases say?
 

@@ -27,7 +27,12 @@ pub(super) struct Args {
     #[arg(long)]
     dev: bool,
     /// Configuration file [default: doorward.toml, if there is one; none with --dev]
-    #[arg(long, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DOORWARD_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     /// Directory of policies [default: policies; with --dev and without it, the built-in example]
     #[arg(long, value_name = "DIR")]

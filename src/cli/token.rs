@@ -25,7 +25,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "SUBJECT")]
     sub: String,
     /// What it is good for, separated by spaces (claim `scope`)
-    #[arg(long, value_name = "SCOPES", default_value = "")]
+    #[arg(
+        long,
+        value_name = "SCOPES",
+        default_value = "",
+        hide_default_value = true
+    )]
     scope: String,
     /// A further claim, its value as JSON (text in quotes); repeatable
     #[arg(long = "claim", value_name = "NAME=JSON", value_parser = super::check::pair)]

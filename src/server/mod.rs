@@ -7,6 +7,7 @@ mod accept;
 pub mod clock;
 mod data_dir;
 mod engine;
+mod error;
 mod example;
 mod grpc;
 mod tasks;
@@ -15,13 +16,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch};
 use tonic_health::server::HealthReporter;
@@ -29,14 +24,14 @@ use tonic_health::server::HealthReporter;
 use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
-    authn::{DevFault, DevIssuer, KeysFault},
+    authn::DevIssuer,
     config::{AuditConfig, AuditMode, Config, ListenConfig},
     metrics::Metrics,
     pep::grpc::DecisionFace,
-    policy::Fault,
 };
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
+pub use error::ServerError;
 use tasks::Tasks;
 
 /// Threads that decide have room for the deepest policy that may be loaded, in bytes.
@@ -45,98 +40,6 @@ const STACK: usize = 16 * 1024 * 1024;
 const IN_FLIGHT: Duration = Duration::from_secs(10);
 /// How long the rest may take to end.
 const LAST: Duration = Duration::from_secs(5);
-
-/// Faults of a bundle that are told at once.
-const SHOWN_FAULTS: usize = 20;
-
-/// Why the server does not run, or no longer.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on `{address}`: {source}; choose another with `{flag}`")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The flag that sets it.
-        flag: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The data directory cannot be used.
-    #[error("cannot use the data directory `{}`: {source}", path.display())]
-    Data {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A development data directory for a server that is not one.
-    #[error(
-        "`{}` belongs to `--dev`, whose keys must not be trusted here: give another directory with `--data`",
-        .0.display()
-    )]
-    DevData(PathBuf),
-    /// The data directory of a real server for a development one.
-    #[error(
-        "`{}` is not a development directory: give an empty or new one with `--data`",
-        .0.display()
-    )]
-    NotDevData(PathBuf),
-    /// The decision log cannot be opened.
-    #[error("cannot write the decision log `{}`: {source}", path.display())]
-    Audit {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A bundle that must not be served.
-    #[error("`{}` is not valid:\n{}", path.display(), lines(faults))]
-    Invalid {
-        /// Its directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        faults: Vec<Fault>,
-    },
-    /// The keys of an issuer cannot be had.
-    #[error(transparent)]
-    Keys(#[from] KeysFault),
-    /// The development issuer cannot work.
-    #[error(transparent)]
-    DevIssuer(#[from] DevFault),
-    /// Logging cannot start.
-    #[error("{0}")]
-    Log(String),
-    /// The threads cannot be started.
-    #[error("cannot start threads: {0}")]
-    Threads(io::Error),
-    /// A task that must run has died.
-    #[error("the task `{name}` died: {why}")]
-    Task {
-        /// The task.
-        name: &'static str,
-        /// How.
-        why: String,
-    },
-}
-
-fn lines(faults: &[Fault]) -> String {
-    let shown = faults.iter().take(SHOWN_FAULTS);
-    let mut lines: Vec<_> = shown.map(|fault| format!("  {fault}")).collect();
-    if faults.len() > SHOWN_FAULTS {
-        lines.push(format!("  and {} more", faults.len() - SHOWN_FAULTS));
-    }
-    lines.join("\n")
-}
-
-impl ServerError {
-    fn task(name: &'static str, why: impl Into<String>) -> Self {
-        Self::Task {
-            name,
-            why: why.into(),
-        }
-    }
-}
 
 /// How far the end has come; tasks wait for their phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,18 +160,19 @@ impl Server {
             grpc::serve(grpc, face, health.clone(), stop),
         );
 
-        tokio::select! {
-            death = tasks.first_death() => return Err(death),
-            () = shutdown => tracing::info!("stopping"),
-        }
+        let served = tokio::select! {
+            death = tasks.first_death() => Err(death),
+            () = shutdown => Ok(()),
+        };
+        tracing::info!("stopping");
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
-        tasks.finish("grpc listener", IN_FLIGHT).await?;
+        let closed = tasks.finish("grpc listener", IN_FLIGHT).await;
         phase.send_replace(Phase::Draining);
-        tasks.finish("decision log", LAST).await?;
-        tasks.finish("probe listener", LAST).await?;
+        let drained = tasks.finish("decision log", LAST).await;
+        let left = tasks.finish("probe listener", LAST).await;
         tracing::info!("stopped");
-        Ok(())
+        served.and(closed).and(drained).and(left)
     }
 }
 

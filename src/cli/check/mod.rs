@@ -9,10 +9,12 @@ pub(in crate::cli) use request::pair;
 
 const EXAMPLES: &str = "\
 Examples:
-  doorward check --token @token.jwt --action ReadOrder --resource 'Order::\"o-1\"' --attr tenant='\"acme\"'
-  doorward check --token @token.jwt --method GET --host api.example.com --path /tenants/acme/orders/o-1
-  doorward check --subject 'User::\"alice\"' --action ReadOrder --resource 'Order::\"o-1\"'
-  doorward token --sub alice | doorward check --token - --action ReadOrder --resource 'Order::\"o-1\"' --json
+  doorward check --token @token.jwt --action ReadOrder --resource 'Order::\"o-1\"'
+  doorward check --token @token.jwt --method GET --host api.example.com --path /orders/o-1
+  doorward check --subject 'User::\"alice\"' --subject-attr tenant='\"acme\"' \\
+      --action ReadOrder --resource 'Order::\"o-1\"' --attr tenant='\"acme\"'
+  doorward token --sub alice | doorward check --token - --json \\
+      --action ReadOrder --resource 'Order::\"o-1\"'
 
 Exit codes: 0 allowed, 2 denied, 1 refused or unreachable, 64 bad usage";
 

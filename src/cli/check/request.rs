@@ -58,13 +58,24 @@ pub(super) struct Asked {
     #[arg(long, value_name = "METHOD", requires = "path")]
     method: Option<String>,
     /// Its host
-    #[arg(long, value_name = "HOST", requires = "path", default_value = "")]
+    #[arg(
+        long,
+        value_name = "HOST",
+        requires = "path",
+        default_value = "",
+        hide_default_value = true
+    )]
     host: String,
     /// Facts about the request that the action declares, as a JSON object
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
     /// The bundle to ask [default: the server's]
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     bundle: String,
 }
 

@@ -1,0 +1,100 @@
+//! Why the server does not run, in words that say what to change.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use crate::{
+    authn::{DevFault, KeysFault},
+    policy::Fault,
+};
+
+/// Faults of a bundle that are told at once.
+const SHOWN_FAULTS: usize = 20;
+
+/// Why the server does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}`: {source}; choose another with `{flag}`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory `{}`: {source}", path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A development data directory for a server that is not one.
+    #[error(
+        "`{}` belongs to `--dev`, whose keys must not be trusted here: give another directory with `--data`",
+        .0.display()
+    )]
+    DevData(PathBuf),
+    /// The data directory of a real server for a development one.
+    #[error(
+        "`{}` is not a development directory: give an empty or new one with `--data`",
+        .0.display()
+    )]
+    NotDevData(PathBuf),
+    /// The decision log cannot be opened.
+    #[error("cannot write the decision log `{}`: {source}", path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A bundle that must not be served.
+    #[error("`{}` is not valid:\n{}", path.display(), lines(faults))]
+    Invalid {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        faults: Vec<Fault>,
+    },
+    /// The keys of an issuer cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysFault),
+    /// The development issuer cannot work.
+    #[error(transparent)]
+    DevIssuer(#[from] DevFault),
+    /// Logging cannot start.
+    #[error("{0}")]
+    Log(String),
+    /// The threads cannot be started.
+    #[error("cannot start threads: {0}")]
+    Threads(io::Error),
+    /// A task that must run has died.
+    #[error("the task `{name}` died: {why}")]
+    Task {
+        /// The task.
+        name: &'static str,
+        /// How.
+        why: String,
+    },
+}
+
+fn lines(faults: &[Fault]) -> String {
+    let shown = faults.iter().take(SHOWN_FAULTS);
+    let mut lines: Vec<_> = shown.map(|fault| format!("  {fault}")).collect();
+    if faults.len() > SHOWN_FAULTS {
+        lines.push(format!("  and {} more", faults.len() - SHOWN_FAULTS));
+    }
+    lines.join("\n")
+}
+
+impl ServerError {
+    pub(super) fn task(name: &'static str, why: impl Into<String>) -> Self {
+        Self::Task {
+            name,
+            why: why.into(),
+        }
+    }
+}
