@@ -7,12 +7,20 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
 };
 
+use ipnet::IpNet;
+
 use crate::{
-    config::{CallerConfig, VouchScope},
-    model::{BundleName, CallerCredential, CallerName, Refusal, Rejection, RejectionCode, Right},
+    config::{CallerConfig, Proof, VouchScope},
+    model::{
+        AccessToken, BundleName, CallerCredential, CallerName, Digest, IssuerName, Refusal,
+        Rejection, RejectionCode, Right, Timestamp,
+    },
 };
 
-use super::reject;
+use super::{Identity, TokenScope, TrustedKeys, reject};
+
+#[cfg(test)]
+mod tests;
 
 /// The callers the server knows.
 #[derive(Debug)]
@@ -20,6 +28,9 @@ pub struct Callers {
     known: Vec<CallerConfig>,
     /// What a caller without a credential may do from this machine, while no caller is configured.
     anonymous: BTreeSet<Right>,
+    /// Whose tokens callers may present, and for which audiences.
+    issuers: Vec<IssuerName>,
+    audiences: Vec<String>,
 }
 
 /// Someone who may ask.
@@ -29,58 +40,101 @@ pub struct Caller {
     bundles: Option<Vec<BundleName>>,
     may: BTreeSet<Right>,
     vouch: VouchScope,
+    expires_at: Option<Timestamp>,
+}
+
+/// What a presented bearer turned out to be.
+enum Bearer {
+    NotPresented,
+    Secret(Digest),
+    Token(Identity),
 }
 
 impl Callers {
     /// Knows `callers`; with none, the anonymous caller on loopback may `check`, in development
     /// mode everything.
     pub fn new(callers: &[CallerConfig], dev: bool) -> Self {
+        let tokens = || {
+            callers
+                .iter()
+                .filter_map(|caller| caller.proof.token.as_ref())
+        };
         Self {
             known: callers.to_vec(),
             anonymous: match dev {
                 true => Right::ALL.into(),
                 false => [Right::Check].into(),
             },
+            issuers: tokens().map(|token| token.issuer.clone()).collect(),
+            audiences: tokens().map(|token| token.audience.clone()).collect(),
         }
     }
 
-    /// Finds out who presents `credential`.
+    /// Finds out who presents `credential`: the first caller, in the order of the configuration,
+    /// all of whose proofs it has.
     ///
-    /// A credential that is presented and not known never becomes an anonymous caller.
+    /// A bearer that is presented must be that of a caller: one that is not known is refused, even
+    /// from a peer that would be known without it.
     ///
     /// # Errors
-    /// `caller_unknown`.
-    pub fn identify(&self, credential: &CallerCredential) -> Result<Caller, Rejection> {
-        match &credential.bearer {
-            Some(secret) => self.by_secret(secret),
-            None if self.known.is_empty() => self.anonymous(credential),
-            None => reject(
-                RejectionCode::CallerUnknown,
-                "no credential; send the caller's secret as `Authorization: Bearer`",
-            ),
-        }
-    }
-
-    /// Digests are compared, and in constant time, so that time tells nothing of the secret.
-    fn by_secret(&self, secret: &str) -> Result<Caller, Rejection> {
-        let presented = digest(&SHA256, secret.as_bytes());
-        let same = |caller: &&CallerConfig| {
-            caller.token_sha256.is_some_and(|known| {
-                verify_slices_are_equal(known.as_bytes(), presented.as_ref()).is_ok()
-            })
+    /// `caller_unknown`; for a token, why it was refused.
+    pub fn identify(
+        &self,
+        credential: &CallerCredential,
+        keys: &TrustedKeys,
+        now: Timestamp,
+    ) -> Result<Caller, Rejection> {
+        let bearer = self.read_bearer(credential, keys, now)?;
+        let known = |caller: &&CallerConfig| {
+            proves_bearer(&caller.proof, &bearer) && proves_peer(&caller.proof, credential)
         };
-        match self.known.iter().find(same) {
-            Some(caller) => Ok(Caller {
+        if let Some(caller) = self.known.iter().find(known) {
+            return Ok(Caller {
                 name: caller.name.clone(),
                 bundles: caller.bundles.clone(),
                 may: caller.may.clone(),
                 vouch: caller.vouch.clone(),
-            }),
-            None => reject(
+                expires_at: match &bearer {
+                    Bearer::Token(identity) => Some(identity.claims().expires_at),
+                    Bearer::Secret(_) | Bearer::NotPresented => None,
+                },
+            });
+        }
+        match bearer {
+            Bearer::NotPresented if self.known.is_empty() => self.anonymous(credential),
+            Bearer::NotPresented => reject(
                 RejectionCode::CallerUnknown,
-                "the secret is that of no configured caller",
+                "no credential of a configured caller; send its secret or token as \
+                 `Authorization: Bearer`",
+            ),
+            Bearer::Secret(_) | Bearer::Token(_) => reject(
+                RejectionCode::CallerUnknown,
+                "the credential is that of no configured caller",
             ),
         }
+    }
+
+    /// A bearer is a secret of some caller, else a token for callers, else a secret of nobody.
+    fn read_bearer(
+        &self,
+        credential: &CallerCredential,
+        keys: &TrustedKeys,
+        now: Timestamp,
+    ) -> Result<Bearer, Rejection> {
+        let Some(bearer) = &credential.bearer else {
+            return Ok(Bearer::NotPresented);
+        };
+        let secret = sha256(bearer.as_bytes());
+        let is_secret = |caller: &CallerConfig| is_same(caller.proof.token_sha256, secret);
+        if self.known.iter().any(is_secret) || self.issuers.is_empty() {
+            return Ok(Bearer::Secret(secret));
+        }
+        let scope = TokenScope {
+            issuers: Some(&self.issuers),
+            audiences: Some(&self.audiences),
+        };
+        let token = AccessToken::new(bearer.as_str());
+        Ok(Bearer::Token(keys.verify(&token, &scope, now)?))
     }
 
     fn anonymous(&self, credential: &CallerCredential) -> Result<Caller, Rejection> {
@@ -101,8 +155,52 @@ impl Callers {
                 types: Vec::new(),
                 parents: self.anonymous.contains(&Right::Vouch),
             },
+            expires_at: None,
         })
     }
+}
+
+/// Whether the bearer is the one that `proof` asks for; one that it does not ask for is none.
+fn proves_bearer(proof: &Proof, bearer: &Bearer) -> bool {
+    match (bearer, &proof.token) {
+        (Bearer::NotPresented, token) => proof.token_sha256.is_none() && token.is_none(),
+        (Bearer::Secret(secret), _) => is_same(proof.token_sha256, *secret),
+        (Bearer::Token(identity), Some(token)) => {
+            let claims = identity.claims();
+            claims.issuer == token.issuer
+                && identity.audiences().contains(&token.audience)
+                && claims.scopes.contains(&token.scope)
+                && token.subject.as_ref().is_none_or(|sub| *sub == claims.sub)
+        }
+        (Bearer::Token(_), None) => false,
+    }
+}
+
+/// Whether the peer is the one that `proof` asks for.
+fn proves_peer(proof: &Proof, credential: &CallerCredential) -> bool {
+    let is_in = |network: &IpNet| {
+        let address = credential.peer.map(|peer| peer.ip().to_canonical());
+        address.is_some_and(|address| network.contains(&address))
+    };
+    proof
+        .mtls_san
+        .as_ref()
+        .is_none_or(|san| credential.sans.contains(san))
+        && proof.unix_uid.is_none_or(|uid| credential.uid == Some(uid))
+        && proof.cidr.as_ref().is_none_or(is_in)
+}
+
+/// Digests are compared, and in constant time, so that time tells nothing of the secret.
+fn is_same(known: Option<Digest>, presented: Digest) -> bool {
+    known.is_some_and(|known| {
+        verify_slices_are_equal(known.as_bytes(), presented.as_bytes()).is_ok()
+    })
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    let mut array = [0; 32];
+    array.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    Digest::new(array)
 }
 
 impl Caller {
@@ -129,113 +227,13 @@ impl Caller {
         })
     }
 
+    /// When the token it presented expires, if it presented one.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
     /// What it may vouch for, given the right `vouch`.
     pub fn vouch(&self) -> &VouchScope {
         &self.vouch
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Digest;
-
-    fn digest_of(secret: &str) -> Digest {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-        Digest::new(bytes)
-    }
-
-    fn api() -> CallerConfig {
-        CallerConfig {
-            name: CallerName::new("api"),
-            token_sha256: Some(digest_of("s3cret")),
-            bundles: Some(vec![BundleName::new("orders")]),
-            may: [Right::Check, Right::Vouch].into(),
-            vouch: VouchScope::default(),
-        }
-    }
-
-    fn credential(peer: Option<&str>, bearer: Option<&str>) -> CallerCredential {
-        CallerCredential {
-            peer: peer.map(|peer| peer.parse().unwrap()),
-            bearer: bearer.map(str::to_owned),
-        }
-    }
-
-    #[track_caller]
-    fn check(callers: &Callers, peer: Option<&str>, bearer: Option<&str>, expected: Option<&str>) {
-        let name = callers
-            .identify(&credential(peer, bearer))
-            .ok()
-            .map(|caller| caller.name().to_string());
-        assert_eq!(name.as_deref(), expected);
-    }
-
-    #[test]
-    fn a_caller_is_who_knows_its_secret() {
-        let callers = Callers::new(&[api()], false);
-        check(&callers, Some("192.0.2.1:5"), Some("s3cret"), Some("api"));
-        check(&callers, None, Some("s3cret"), Some("api"));
-        for wrong in ["", "S3cret", "s3cret ", "s3cre"] {
-            check(&callers, None, Some(wrong), None);
-        }
-        check(&callers, None, Some(&digest_of("s3cret").to_string()), None);
-        check(&callers, Some("127.0.0.1:5"), None, None);
-    }
-
-    #[test]
-    fn without_configured_callers_this_machine_alone_may_ask() {
-        let callers = Callers::new(&[], false);
-        for local in [
-            "127.0.0.1:5",
-            "127.8.9.1:5",
-            "[::1]:5",
-            "[::ffff:127.0.0.1]:5",
-        ] {
-            check(&callers, Some(local), None, Some("anonymous"));
-        }
-        check(&callers, None, None, Some("anonymous"));
-        for remote in [
-            "192.0.2.1:5",
-            "[2001:db8::1]:5",
-            "0.0.0.0:5",
-            "[::ffff:192.0.2.1]:5",
-        ] {
-            check(&callers, Some(remote), None, None);
-        }
-        check(&callers, Some("127.0.0.1:5"), Some("anything"), None);
-    }
-
-    #[test]
-    fn rights_are_per_bundle() {
-        let (orders, other) = (BundleName::new("orders"), BundleName::new("other"));
-        let lacks = |right, bundle: &BundleName| {
-            Err(Refusal::CallerLacksRight {
-                right,
-                bundle: bundle.clone(),
-            })
-        };
-        let api = Callers::new(&[api()], false);
-        let api = api.identify(&credential(None, Some("s3cret"))).unwrap();
-        assert_eq!(api.may(Right::Vouch, &orders), Ok(()));
-        assert_eq!(
-            api.may(Right::Explain, &orders),
-            lacks(Right::Explain, &orders)
-        );
-        assert_eq!(api.may(Right::Check, &other), lacks(Right::Check, &other));
-
-        let anonymous = |dev| {
-            let callers = Callers::new(&[], dev);
-            callers.identify(&credential(None, None)).unwrap()
-        };
-        for right in Right::ALL {
-            assert_eq!(anonymous(true).may(right, &other), Ok(()));
-            let expected = match right {
-                Right::Check => Ok(()),
-                right => lacks(right, &other),
-            };
-            assert_eq!(anonymous(false).may(right, &other), expected);
-        }
     }
 }

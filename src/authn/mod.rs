@@ -7,26 +7,37 @@
 //! **Invariant:** verification does no I/O, reads no clock, never blocks; what a token says selects
 //! nothing but one of the keys that the issuer's own ring holds.
 
+mod bearer;
+mod cache;
 mod caller;
 mod claims;
 mod compact;
 mod dev;
+mod fetch;
 mod header;
 mod identity;
+mod inspect;
 mod keys;
 mod profile;
+mod refresh;
 mod ring;
+mod source;
 mod suppose;
 mod verify;
 
 #[cfg(test)]
 mod testing;
 
+pub use bearer::bearer;
 pub use caller::{Caller, Callers};
 pub use dev::{DevFault, DevIssuer, Mint};
+pub use fetch::FetchFault;
 pub use identity::Identity;
-pub use keys::{KeysFault, TokenVerifier, TrustedKeys};
+pub use inspect::{Check, Inspection, Step, StepOutcome, inspect};
+pub use keys::{KeyHealth, KeysFault, TokenVerifier, TrustedKeys};
+pub use refresh::KeyTask;
 pub use ring::{KeyRing, RingFault, SkippedKey};
+pub use source::SourceFault;
 pub use suppose::suppose;
 pub use verify::TokenScope;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    digest::{SHA256, digest},
+    digest::{Context, Digest, SHA256, digest},
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
         RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
@@ -36,6 +36,7 @@ const LIMITS: JsonLimits = JsonLimits {
 pub struct KeyRing {
     keys: Vec<Key>,
     skipped: Vec<SkippedKey>,
+    digest: [u8; 32],
 }
 
 /// One public key and the algorithms it may be used with.
@@ -104,6 +105,7 @@ impl KeyRing {
         let mut ring = Self {
             keys: Vec::new(),
             skipped: Vec::new(),
+            digest: [0; 32],
         };
         for (index, jwk) in jwks.iter().enumerate() {
             match read_key(jwk, algorithms) {
@@ -118,7 +120,27 @@ impl KeyRing {
         if ring.keys.is_empty() {
             return Err(RingFault::NoUsableKey(ring.skipped));
         }
+        ring.digest = ring.names();
         Ok(ring)
+    }
+
+    /// SHA-256 over all that choosing and using a key depends on, each part with its length.
+    fn names(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        let mut part = |bytes: &[u8]| {
+            context.update(&(bytes.len() as u64).to_be_bytes());
+            context.update(bytes);
+        };
+        for key in &self.keys {
+            part(&[u8::from(key.kid.is_some())]);
+            part(key.kid.as_deref().unwrap_or_default().as_bytes());
+            part(&key.thumbprint);
+            part(key.x5t_s256.as_deref().unwrap_or_default());
+            for algorithm in &key.algorithms {
+                part(algorithm.as_str().as_bytes());
+            }
+        }
+        to_array(&context.finish())
     }
 
     /// Adds a key unless the same key with the same `kid` is there.
@@ -131,6 +153,16 @@ impl KeyRing {
 
     pub(super) fn keys(&self) -> &[Key] {
         &self.keys
+    }
+
+    /// Names what the ring holds: a ring of another digest may verify other tokens.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Whether a key has this `kid`.
+    pub(super) fn has(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
     /// The keys of the set that are not used, in its order.
@@ -348,7 +380,11 @@ fn uint(jwk: &Members, name: &str) -> Result<Vec<u8>, Skip> {
 }
 
 fn thumbprint(required_members: &str) -> [u8; 32] {
-    let mut thumbprint = [0; 32];
-    thumbprint.copy_from_slice(digest(&SHA256, required_members.as_bytes()).as_ref());
-    thumbprint
+    to_array(&digest(&SHA256, required_members.as_bytes()))
+}
+
+fn to_array(digest: &Digest) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(digest.as_ref());
+    array
 }

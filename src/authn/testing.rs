@@ -19,7 +19,9 @@ use crate::{
     model::{AccessToken, IssuerName, Rejection, RejectionCode, Timestamp},
 };
 
-use super::{Identity, TokenScope, TokenVerifier, TrustedKeys};
+use super::{Identity, TokenScope, TokenVerifier, TrustedKeys, inspect};
+
+pub(super) mod provider;
 
 pub(super) const ISS: &str = "https://id.example.com/";
 pub(super) const AUD: &str = "orders-api";
@@ -207,6 +209,13 @@ pub(super) fn check(id: &str, keys: &TrustedKeys, token: &str, expected: Option<
             assert!(!rejection.detail.contains(segment), "{id} tells the token");
         }
     }
+    let inspection = inspect(
+        &AccessToken::new(token),
+        keys,
+        &TokenScope::default(),
+        now(),
+    );
+    assert_eq!(inspection.accepted, outcome.is_ok(), "{id}: {inspection}");
     assert_eq!(
         outcome.as_ref().err().map(|rejection| rejection.code),
         expected,

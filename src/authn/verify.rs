@@ -3,10 +3,14 @@
 use std::{fmt::Write, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     config::{Algorithm, IssuerConfig},
-    model::{AccessToken, IssuerName, Rejection, RejectionCode, SignedDuration, Timestamp, Value},
+    model::{
+        AccessToken, IssuerName, Members, Rejection, RejectionCode, SignedDuration, Timestamp,
+        Value,
+    },
 };
 
 use super::{
@@ -14,9 +18,10 @@ use super::{
     compact::Compact,
     header::Header,
     identity::Identity,
+    inspect::Check,
     keys::{TrustedIssuer, TrustedKeys},
     profile, reject,
-    ring::Key,
+    ring::{Key, KeyRing},
 };
 
 #[cfg(test)]
@@ -35,9 +40,20 @@ pub struct TokenScope<'a> {
 
 /// What does not change about a token: who signed it, and what it says.
 pub(super) struct Signed {
-    pub(super) issuer: Arc<IssuerConfig>,
+    issuer: Arc<IssuerConfig>,
+    /// The ring that verified it.
+    ring: [u8; 32],
     pub(super) said: Said,
-    pub(super) fingerprint: Arc<str>,
+    pub(super) fingerprint: Box<str>,
+}
+
+/// A token taken apart, of an issuer that is trusted.
+struct Parts<'a, 'k> {
+    compact: Compact<'a>,
+    header: Header,
+    members: Members,
+    index: usize,
+    trusted: &'k TrustedIssuer,
 }
 
 impl TrustedKeys {
@@ -53,57 +69,140 @@ impl TrustedKeys {
         scope: &TokenScope<'_>,
         now: Timestamp,
     ) -> Result<Identity, Rejection> {
-        let signed = self.check_signature(token.expose())?;
-        signed.check_scope(scope)?;
-        signed.check_times(now)?;
-        Ok(Identity::new(signed.said.claims, signed.fingerprint))
+        let signed = match self.known(token.expose(), now) {
+            Some(signed) => signed,
+            None => {
+                let signed = Arc::new(self.check_signature(token.expose(), now, &mut |_, _| ())?);
+                self.cache.put(token.expose(), &signed);
+                signed
+            }
+        };
+        signed.check(scope, now, &mut |_, _| ())?;
+        Ok(Identity::new(signed))
+    }
+
+    /// The same checks from the first to the last, each telling when it is passed.
+    pub(super) fn verify_aloud(
+        &self,
+        token: &AccessToken,
+        scope: &TokenScope<'_>,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<(), Rejection> {
+        let signed = self.check_signature(token.expose(), now, passed)?;
+        signed.check(scope, now, passed)
+    }
+
+    /// What was found out about this very token, unless its issuer's keys have changed or aged.
+    fn known(&self, token: &str, now: Timestamp) -> Option<Arc<Signed>> {
+        let signed = self.cache.get(token)?;
+        let (_, trusted) = self.issuer(&signed.issuer.issuer)?;
+        let ring = trusted.ring(now).ok()?;
+        (ring.digest() == signed.ring).then_some(signed)
+    }
+
+    /// The issuer, by its number, whose keys are too few or too old to verify this token.
+    pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
+        let parts = self.take_apart(token.expose(), &mut |_, _| ()).ok()?;
+        let rejection = self.choose_key(&parts, now).err()?;
+        let lacking = matches!(
+            rejection.code,
+            RejectionCode::KidUnknown
+                | RejectionCode::IssKeyMismatch
+                | RejectionCode::KeysUnavailable
+        );
+        lacking.then_some(parts.index)
     }
 
     /// The checks whose outcome depends on token and keys alone.
-    fn check_signature(&self, token: &str) -> Result<Signed, Rejection> {
+    fn check_signature(
+        &self,
+        token: &str,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<Signed, Rejection> {
+        let parts = self.take_apart(token, passed)?;
+        let (ring, key) = self.choose_key(&parts, now)?;
+        passed(Check::Key, &|| {
+            format!("thumbprint {}", URL_SAFE_NO_PAD.encode(key.thumbprint))
+        });
+        let Parts {
+            compact,
+            header,
+            members,
+            trusted,
+            ..
+        } = parts;
+        let issuer = &trusted.config;
+        verify_signature(&compact, key, header.algorithm)?;
+        passed(Check::Signature, &|| format!("by {}", header.algorithm));
+        profile::check(issuer, header.typ.as_deref(), &members)?;
+        passed(Check::Kind, &|| "an access token".to_owned());
+        let said = read_claims(issuer, members)?;
+        passed(Check::Claims, &|| {
+            format!(
+                "{} claims, {} scopes",
+                said.claims.all.len(),
+                said.claims.scopes.len()
+            )
+        });
+        Ok(Signed {
+            issuer: Arc::clone(issuer),
+            ring: ring.digest(),
+            said,
+            fingerprint: fingerprint(token),
+        })
+    }
+
+    /// Reads form, header and payload, and finds the issuer.
+    fn take_apart<'a>(
+        &self,
+        token: &'a str,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<Parts<'a, '_>, Rejection> {
         let compact = Compact::parse(token)?;
+        passed(Check::Form, &|| format!("{} bytes", token.len()));
         let header = Header::read(&compact.header)?;
+        passed(Check::Header, &|| header.algorithm.to_string());
         let members = read_payload(&compact.payload)?;
-        let trusted = members
-            .get("iss")
-            .and_then(Value::as_str)
-            .and_then(|iss| self.issuer(iss));
-        let Some(trusted) = trusted else {
+        passed(Check::Payload, &|| "a JSON object".to_owned());
+        let iss = members.get("iss").and_then(Value::as_str);
+        let Some((index, trusted)) = iss.and_then(|iss| self.issuer(iss)) else {
             return reject(
                 RejectionCode::IssUnknown,
                 "`iss` is that of no trusted issuer, byte for byte",
             );
         };
-        let issuer = &trusted.config;
-        if !issuer.algorithms.contains(&header.algorithm) {
-            return reject(
-                RejectionCode::AlgNotAllowed,
-                format!(
-                    "{} is not on the list of issuer `{}`",
-                    header.algorithm, issuer.name
-                ),
-            );
-        }
-        let key = self.choose_key(trusted, &header)?;
-        verify_signature(&compact, key, header.algorithm)?;
-        profile::check(issuer, header.typ.as_deref(), &members)?;
-        Ok(Signed {
-            issuer: Arc::clone(issuer),
-            said: read_claims(issuer, members)?,
-            fingerprint: fingerprint(token),
+        passed(Check::Issuer, &|| format!("`{}`", trusted.config.name));
+        Ok(Parts {
+            compact,
+            header,
+            members,
+            index,
+            trusted,
         })
     }
 
     /// The one key of this issuer that the token may mean; `kid` is compared and nothing else.
-    fn choose_key<'a>(
-        &'a self,
-        trusted: &'a TrustedIssuer,
-        header: &Header,
-    ) -> Result<&'a Key, Rejection> {
-        let name = &trusted.config.name;
-        let keys = trusted.ring.keys();
+    fn choose_key<'k>(
+        &'k self,
+        parts: &Parts<'_, 'k>,
+        now: Timestamp,
+    ) -> Result<(&'k KeyRing, &'k Key), Rejection> {
+        let Parts {
+            header, trusted, ..
+        } = parts;
+        let issuer = &trusted.config;
+        let name = &issuer.name;
+        if !issuer.algorithms.contains(&header.algorithm) {
+            return reject(
+                RejectionCode::AlgNotAllowed,
+                format!("{} is not on the list of issuer `{name}`", header.algorithm),
+            );
+        }
+        let ring = trusted.ring(now)?;
         let key = match header.kid.as_deref() {
-            None => match keys {
+            None => match ring.keys() {
                 [only] => only,
                 _ => {
                     return reject(
@@ -113,7 +212,10 @@ impl TrustedKeys {
                 }
             },
             Some(kid) => {
-                let mut named = keys.iter().filter(|key| key.kid.as_deref() == Some(kid));
+                let mut named = ring
+                    .keys()
+                    .iter()
+                    .filter(|key| key.kid.as_deref() == Some(kid));
                 match (named.next(), named.next()) {
                     (Some(key), None) => key,
                     (Some(_), Some(_)) => {
@@ -122,7 +224,7 @@ impl TrustedKeys {
                             format!("issuer `{name}` has several keys of this `kid`"),
                         );
                     }
-                    (None, _) => return Err(self.unknown_kid(&trusted.config, kid)),
+                    (None, _) => return Err(self.unknown_kid(issuer, kid)),
                 }
             }
         };
@@ -140,7 +242,7 @@ impl TrustedKeys {
                 "`x5t#S256` is not that of the key's certificate",
             );
         }
-        Ok(key)
+        Ok((ring, key))
     }
 
     fn unknown_kid(&self, issuer: &IssuerConfig, kid: &str) -> Rejection {
@@ -161,33 +263,47 @@ impl TrustedKeys {
 }
 
 impl Signed {
-    /// Whether the asked bundle accepts the issuer and is meant by the audience.
-    fn check_scope(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
-        if scope
-            .issuers
-            .is_some_and(|accepted| !accepted.contains(&self.issuer.name))
-        {
-            return reject(
+    /// The checks whose outcome depends on the request, made every time.
+    fn check(
+        &self,
+        scope: &TokenScope<'_>,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<(), Rejection> {
+        self.check_bundle(scope)?;
+        passed(Check::Bundle, &|| "accepts the issuer".to_owned());
+        self.check_audience(scope)?;
+        passed(Check::Audience, &|| "means this service".to_owned());
+        self.check_times(now)?;
+        passed(Check::Times, &|| {
+            format!("until {}", self.said.claims.expires_at)
+        });
+        Ok(())
+    }
+
+    /// Whether the asked bundle accepts the issuer.
+    fn check_bundle(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
+        let name = &self.issuer.name;
+        match scope.issuers {
+            Some(accepted) if !accepted.contains(name) => reject(
                 RejectionCode::IssuerNotAccepted,
-                format!(
-                    "issuer `{}` is not accepted by this bundle",
-                    self.issuer.name
-                ),
-            );
+                format!("issuer `{name}` is not accepted by this bundle"),
+            ),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether the token is meant for the asked bundle, else for this service.
+    fn check_audience(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
         let accepted = scope.audiences.unwrap_or(&self.issuer.audiences);
-        if !self
-            .said
-            .audiences
-            .iter()
-            .any(|audience| accepted.contains(audience))
-        {
-            return reject(
+        let mut audiences = self.said.audiences.iter();
+        match audiences.any(|audience| accepted.contains(audience)) {
+            true => Ok(()),
+            false => reject(
                 RejectionCode::AudMismatch,
                 format!("`aud` has none of: {}", accepted.join(", ")),
-            );
+            ),
         }
-        Ok(())
     }
 
     /// RFC 7519 §4.1.4 to §4.1.6, each with the issuer's leeway.
@@ -271,7 +387,7 @@ pub(super) fn to_jose(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
 }
 
 /// The first 16 hexadecimal digits of the token's SHA-256.
-fn fingerprint(token: &str) -> Arc<str> {
+fn fingerprint(token: &str) -> Box<str> {
     let mut fingerprint = String::with_capacity(16);
     for byte in digest(&SHA256, token.as_bytes()).as_ref().iter().take(8) {
         let _ = write!(fingerprint, "{byte:02x}");

@@ -9,6 +9,7 @@ use std::{
 use super::{
     AuditConfig, AuditMode, BundleConfig, CallerConfig, Config, ConfigError, DecideConfig,
     IssuerConfig, ListenConfig,
+    caller::check_caller_tokens,
     raw::{Address, RawBundle, RawConfig, RawDecide, RawListen},
     text::check_name,
 };
@@ -213,7 +214,8 @@ fn check_references(config: &Config) -> Result<(), ConfigError> {
             known(&key, "bundle", name.as_str(), &bundles)?;
         }
     }
-    Ok(())
+    check_caller_tokens(&config.callers, &config.issuers, &config.bundles)
+        .map_err(ConfigError::Invalid)
 }
 
 /// Collects `names`, refusing repeated ones.

@@ -7,10 +7,14 @@ use std::{
 };
 
 use serde::Deserialize;
+use url::Url;
 
 use crate::model::{IssuerName, SignedDuration};
 
-use super::text::{check_name, quoted};
+use super::{
+    fetch::{FetchConfig, RawFetch},
+    text::{check_name, quoted},
+};
 
 /// Most clock difference that an operator may tolerate.
 const MAX_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
@@ -110,6 +114,20 @@ pub enum KeySource {
     File(PathBuf),
     /// A JWKS given in place (the development issuer's).
     Inline(String),
+    /// A JWKS at a URL.
+    Url {
+        /// Where.
+        url: Url,
+        /// How it may be reached.
+        fetch: FetchConfig,
+    },
+    /// A JWKS at the `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery §4).
+    Discovery {
+        /// The issuer as a URL.
+        issuer: Url,
+        /// How it may be reached.
+        fetch: FetchConfig,
+    },
 }
 
 /// How an issuer marks its access tokens.
@@ -170,6 +188,14 @@ pub struct RawIssuer {
     audiences: Vec<String>,
     algorithms: Option<Vec<String>>,
     jwks_file: Option<PathBuf>,
+    jwks_url: Option<String>,
+    ca_file: Option<PathBuf>,
+    #[serde(default)]
+    allow_addresses: Vec<String>,
+    #[serde(default)]
+    allow_origins: Vec<String>,
+    #[serde(default)]
+    allow_http_loopback: bool,
     profile: Option<Profile>,
     preset: Option<String>,
     leeway: Option<SignedDuration>,
@@ -200,9 +226,44 @@ impl RawIssuer {
             );
         }
         let preset = self.preset.as_deref().map(Preset::read).transpose()?;
-        let keys = match self.jwks_file {
-            Some(file) => KeySource::File(base_dir.join(file)),
-            None => return Err("no key source; give `jwks_file`".to_owned()),
+        let fetch = RawFetch {
+            ca_file: self.ca_file,
+            allow_addresses: self.allow_addresses,
+            allow_origins: self.allow_origins,
+            allow_http_loopback: self.allow_http_loopback,
+        };
+        let keys = match (self.jwks_file, self.jwks_url) {
+            (Some(_), Some(_)) => {
+                return Err("both `jwks_file` and `jwks_url` are given; keep one".to_owned());
+            }
+            (Some(_), None) if fetch.is_set() => {
+                return Err(
+                    "with `jwks_file` nothing is fetched; drop `ca_file` and the `allow_…` keys"
+                        .to_owned(),
+                );
+            }
+            (Some(file), None) => KeySource::File(base_dir.join(file)),
+            (None, Some(url)) => {
+                let fetch = fetch.read(base_dir)?;
+                KeySource::Url {
+                    url: fetch
+                        .check_url(&url)
+                        .map_err(|fault| format!("`jwks_url` {fault}"))?,
+                    fetch,
+                }
+            }
+            (None, None) => {
+                let fetch = fetch.read(base_dir)?;
+                KeySource::Discovery {
+                    issuer: fetch.check_url(&self.issuer).map_err(|fault| {
+                        format!(
+                            "`issuer` {fault}; for discovery it must be a URL, else give \
+                             `jwks_file` or `jwks_url`"
+                        )
+                    })?,
+                    fetch,
+                }
+            }
         };
         Ok(IssuerConfig {
             name: IssuerName::new(self.name),
@@ -347,8 +408,24 @@ mod tests {
     }
 
     #[test]
-    fn keys_must_come_from_somewhere() {
-        let fault = read(&GOOD.replace("jwks_file = \"keys.json\"", "")).unwrap_err();
-        assert!(fault.contains("no key source"), "{fault}");
+    fn keys_come_from_a_file_a_url_or_discovery() {
+        let source = |text: &str| {
+            read(&GOOD.replace("jwks_file = \"keys.json\"", text)).map(|issuer| issuer.keys)
+        };
+        assert!(matches!(source(""), Ok(KeySource::Discovery { .. })));
+        let url = source("jwks_url = \"https://id.example.com/keys\"");
+        assert!(matches!(url, Ok(KeySource::Url { .. })));
+        let fault = source("jwks_url = \"http://id.example.com/keys\"").unwrap_err();
+        assert!(fault.contains("`jwks_url` is not https"), "{fault}");
+        check_refused("jwks_url = \"https://a.example/\"", "both `jwks_file` and");
+        check_refused("ca_file = \"ca.pem\"", "nothing is fetched");
+        let urn = GOOD
+            .replace("https://id.example.com/", "urn:corp")
+            .replace("jwks_file = \"keys.json\"", "");
+        assert!(
+            read(&urn)
+                .unwrap_err()
+                .contains("for discovery it must be a URL")
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod env;
+mod fetch;
 mod issuer;
 mod print;
 mod raw;
@@ -10,7 +11,8 @@ mod raw;
 mod tests;
 mod text;
 
-pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
+pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
 use std::{

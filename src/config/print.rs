@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde::Serialize;
 
-use super::{AuditMode, CallerConfig, Config, IssuerConfig, KeySource, Preset, Profile};
+use super::{
+    AuditMode, CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, Preset, Profile,
+};
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
 
 const MASK: &str = "***";
@@ -64,6 +66,10 @@ struct Issuer<'a> {
     algorithms: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks_file: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_url: Option<&'a str>,
+    #[serde(flatten)]
+    fetch: Fetch<'a>,
     profile: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<&'static str>,
@@ -71,11 +77,37 @@ struct Issuer<'a> {
     max_lifetime: String,
 }
 
+#[derive(Default, Serialize)]
+struct Fetch<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<&'a Path>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allow_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allow_origins: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allow_http_loopback: bool,
+}
+
 #[derive(Serialize)]
 struct Caller<'a> {
     name: &'a CallerName,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_sha256: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtls_san: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unix_uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cidr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a IssuerName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_audience: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bundles: Option<&'a [BundleName]>,
     may: Vec<Right>,
@@ -137,7 +169,15 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
         algorithms: it.algorithms.iter().map(|it| it.as_str()).collect(),
         jwks_file: match &it.keys {
             KeySource::File(path) => Some(path),
-            KeySource::Inline(_) => None,
+            _ => None,
+        },
+        jwks_url: match &it.keys {
+            KeySource::Url { url, .. } => Some(url.as_str()),
+            _ => None,
+        },
+        fetch: match &it.keys {
+            KeySource::Url { fetch, .. } | KeySource::Discovery { fetch, .. } => shown(fetch),
+            KeySource::File(_) | KeySource::Inline(_) => Fetch::default(),
         },
         profile: match it.profile {
             Profile::AtJwt => "at+jwt",
@@ -155,10 +195,32 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
     }
 }
 
+fn shown(it: &FetchConfig) -> Fetch<'_> {
+    Fetch {
+        ca_file: it.ca_file.as_deref(),
+        allow_addresses: it.allow_addresses.iter().map(ToString::to_string).collect(),
+        allow_origins: it
+            .allow_origins
+            .iter()
+            .map(url::Origin::ascii_serialization)
+            .collect(),
+        allow_http_loopback: it.allow_http_loopback,
+    }
+}
+
 fn caller(it: &CallerConfig) -> Caller<'_> {
+    let proof = &it.proof;
+    let token = proof.token.as_ref();
     Caller {
         name: &it.name,
-        token_sha256: it.token_sha256.map(|_| MASK),
+        token_sha256: proof.token_sha256.map(|_| MASK),
+        mtls_san: proof.mtls_san.as_deref(),
+        unix_uid: proof.unix_uid,
+        cidr: proof.cidr.map(|network| network.to_string()),
+        issuer: token.map(|token| &token.issuer),
+        caller_audience: token.map(|token| token.audience.as_str()),
+        scope: token.map(|token| token.scope.as_str()),
+        subject: token.and_then(|token| token.subject.as_deref()),
         bundles: it.bundles.as_deref(),
         may: it.may.iter().copied().collect(),
         vouch: it.may.contains(&Right::Vouch).then_some(Vouch {

@@ -306,3 +306,65 @@ fn names_and_references_of_issuers_and_callers_are_checked() {
     refused(&corp, &["`--dev`", "`[[issuer]]`"]);
     refused(&caller(""), &["`--dev`", "`[[caller]]`"]);
 }
+
+/// Two issuers with fetched keys, and two callers by proofs that are not secret.
+const TRUST: &str = r#"
+[[issuer]]
+name = "corp"
+issuer = "https://id.example.com/"
+audiences = ["orders-api"]
+ca_file = "/etc/ca.pem"
+allow_addresses = ["10.1.0.0/16"]
+allow_origins = ["https://keys.example.com"]
+
+[[issuer]]
+name = "local"
+issuer = "http://127.0.0.1:9000/"
+audiences = ["orders-api"]
+jwks_url = "http://127.0.0.1:9000/keys"
+allow_http_loopback = true
+
+[[caller]]
+name = "billing"
+issuer = "corp"
+caller_audience = "doorward"
+scope = "ask"
+
+[[caller]]
+name = "gw"
+mtls_san = "spiffe://corp/gw"
+cidr = "10.0.0.0/8"
+"#;
+
+fn load(toml: &str) -> Result<Config, String> {
+    load_in(tempfile::tempdir().unwrap().path(), toml, &[], &[], false)
+}
+
+#[test]
+fn printed_trust_reads_as_what_was_written() {
+    let config = load(TRUST).unwrap();
+    let printed = config.print();
+    let again = load(&printed).unwrap().print();
+    let trust = |text: &str| text.split_once("[[issuer]]").unwrap().1.to_owned();
+    assert_eq!(trust(&again), trust(&printed));
+    for line in [
+        "allow_addresses = [\"10.1.0.0/16\"]",
+        "allow_origins = [\"https://keys.example.com\"]",
+        "jwks_url = \"http://127.0.0.1:9000/keys\"",
+        "caller_audience = \"doorward\"",
+        "cidr = \"10.0.0.0/8\"",
+    ] {
+        assert!(printed.contains(line), "{line} in {printed}");
+    }
+}
+
+#[test]
+fn tokens_of_callers_and_of_subjects_never_share_an_audience() {
+    let why = load(&TRUST.replace("\"doorward\"", "\"orders-api\"")).unwrap_err();
+    assert!(why.contains("caller `billing`: `caller_audience`"), "{why}");
+    let bundle = "[bundles.a]\npath = \"a\"\naudiences = [\"doorward\"]\n";
+    let why = load(&format!("{bundle}{TRUST}")).unwrap_err();
+    assert!(why.contains("caller `billing`: `caller_audience`"), "{why}");
+    let why = load(&TRUST.replace("issuer = \"corp\"", "issuer = \"nobody\"")).unwrap_err();
+    assert!(why.contains("no issuer `nobody`"), "{why}");
+}

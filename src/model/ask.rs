@@ -49,12 +49,16 @@ impl Face {
 }
 
 /// How the asker proves who it is. Never printed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct CallerCredential {
     /// The peer's address, when it came over TCP.
     pub peer: Option<SocketAddr>,
-    /// The secret of `Authorization: Bearer …` in the call's own metadata.
+    /// The secret or token of `Authorization: Bearer …` in the call's own metadata.
     pub bearer: Option<String>,
+    /// The subject alternative names of the client certificate that TLS verified.
+    pub sans: Vec<String>,
+    /// The user that the kernel names, when it came over a Unix socket.
+    pub uid: Option<u32>,
 }
 
 impl fmt::Debug for CallerCredential {
@@ -62,6 +66,8 @@ impl fmt::Debug for CallerCredential {
         f.debug_struct("CallerCredential")
             .field("peer", &self.peer)
             .field("bearer", &self.bearer.as_ref().map(|_| "***"))
+            .field("sans", &self.sans)
+            .field("uid", &self.uid)
             .finish()
     }
 }

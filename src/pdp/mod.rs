@@ -16,7 +16,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     audit::Recorder,
-    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
+    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier, TrustedKeys},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
@@ -129,9 +129,10 @@ impl Pdp {
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
+        let keys = self.tokens.pin();
         let caller = self
             .callers
-            .identify(&ask.credential)
+            .identify(&ask.credential, &keys, now)
             .map_err(Refusal::CallerUnknown)?;
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask)?;
@@ -152,7 +153,7 @@ impl Pdp {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
-        let world = self.pin(bundle)?;
+        let world = self.pin(bundle, keys)?;
         trace.world = Some(world.clone());
         let who = self.authenticate(ask, &world, isolation, &caller, now, trace)?;
         trace.principal = Some(who.uid().to_string());
@@ -189,7 +190,7 @@ impl Pdp {
         chosen.cloned().ok_or(Refusal::UnknownBundle)
     }
 
-    fn pin(&self, bundle: BundleName) -> Result<World, Refusal> {
+    fn pin(&self, bundle: BundleName, keys: Arc<TrustedKeys>) -> Result<World, Refusal> {
         let (_, live) = self
             .bundles
             .get(bundle.as_str())
@@ -200,7 +201,7 @@ impl Pdp {
         Ok(World {
             bundle,
             snapshot,
-            keys: self.tokens.pin(),
+            keys,
             revision: Revision::default(),
         })
     }

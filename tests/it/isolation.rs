@@ -1,7 +1,7 @@
 //! Bundles that share a server share nothing else.
 
 use doorward::{
-    config::{CallerConfig, VouchScope},
+    config::{CallerConfig, Proof, VouchScope},
     model::{BundleName, CallerName, Digest, IssuerName, Right, Subject},
     pdp::Pdp,
 };
@@ -33,7 +33,10 @@ const SECRET: [u8; 32] = [
 fn caller(name: &str, may: &[Right], bundles: Option<&[&str]>) -> CallerConfig {
     CallerConfig {
         name: CallerName::new(name),
-        token_sha256: Some(Digest::new(SECRET)),
+        proof: Proof {
+            token_sha256: Some(Digest::new(SECRET)),
+            ..Proof::default()
+        },
         bundles: bundles.map(|names| names.iter().map(|name| BundleName::new(*name)).collect()),
         may: may.iter().copied().collect(),
         vouch: VouchScope {

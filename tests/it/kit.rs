@@ -140,6 +140,7 @@ impl Ask {
             credential: CallerCredential {
                 peer: None,
                 bearer: None,
+                ..CallerCredential::default()
             },
             bundle: None,
             subject,

@@ -42,6 +42,7 @@ pub(super) fn to_access_request(
     let credential = CallerCredential {
         peer: request.remote_addr(),
         bearer: bearer(request.metadata())?,
+        ..CallerCredential::default()
     };
     let wire::CheckRequest {
         bundle,
