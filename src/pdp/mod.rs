@@ -3,6 +3,7 @@
 //! **Invariant:** the fast path never awaits; everything that decides is pinned once, as a [`World`].
 
 mod answer;
+mod batch;
 mod decide;
 mod rehearse;
 mod world;
@@ -10,18 +11,19 @@ mod world;
 pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
 pub use rehearse::{Rehearsal, rehearse};
+use world::View;
 pub use world::World;
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     audit::Recorder,
-    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier, TrustedKeys},
+    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
-        AccessRequest, BundleName, CallerName, DecisionId, EntityFacts, IssuerName, Question,
-        Record, RecordOutcome, Refusal, Revision, Right, Subject, Timestamp,
+        AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts,
+        IssuerName, Question, Record, RecordOutcome, Refusal, Right, Subject, Timestamp,
     },
     pip::{Asked, Principal},
 };
@@ -97,9 +99,34 @@ impl Pdp {
     /// # Errors
     /// [`Refused`] when no decision could be made; never an allow.
     pub async fn answer(&self, ask: AccessRequest, now: Timestamp) -> Result<Answer, Refused> {
+        let mut view = View::new(self.tokens.pin());
+        let caller = self.identify(&ask.credential, &view, now);
+        self.answer_in(&mut view, caller.as_ref(), &ask, now)
+    }
+
+    fn identify(
+        &self,
+        credential: &CallerCredential,
+        view: &View,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
+        let caller = self.callers.identify(credential, &view.keys, now);
+        caller.map_err(Refusal::CallerUnknown)
+    }
+
+    /// Decides one request of a known or refused caller within `view`, and records it.
+    fn answer_in(
+        &self,
+        view: &mut View,
+        caller: Result<&Caller, &Refusal>,
+        ask: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<Answer, Refused> {
         let decision_id = DecisionId::new(now);
         let mut trace = Trace::default();
-        let result = self.try_answer(&ask, now, decision_id, &mut trace);
+        let result = caller
+            .map_err(Refusal::clone)
+            .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
         let outcome = match &result {
             Ok(answer) => {
                 let decision = answer.decision();
@@ -111,29 +138,22 @@ impl Pdp {
                     obligations: decision.obligations.clone(),
                 }
             }
-            Err(refusal) => RecordOutcome::Refusal {
-                refusal: refusal.code(),
-                reason: refusal.reason(),
-                detail: refusal.to_string(),
-            },
+            Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder
-            .record(trace.into_record(&ask, decision_id, now, outcome));
+            .record(trace.into_record(ask, decision_id, now, outcome));
         result.map_err(|refusal| Refused::new(decision_id, refusal))
     }
 
     fn try_answer(
         &self,
+        view: &mut View,
+        caller: &Caller,
         ask: &AccessRequest,
         now: Timestamp,
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
-        let keys = self.tokens.pin();
-        let caller = self
-            .callers
-            .identify(&ask.credential, &keys, now)
-            .map_err(Refusal::CallerUnknown)?;
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask)?;
         let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
@@ -153,10 +173,12 @@ impl Pdp {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
-        let world = self.pin(bundle, keys)?;
+        let world = view.world(bundle, &self.bundles)?;
         trace.world = Some(world.clone());
-        let who = self.authenticate(ask, &world, isolation, &caller, now, trace)?;
+        let began = self.recorder.lap("accept", now);
+        let who = self.authenticate(ask, &world, isolation, caller, now, trace)?;
         trace.principal = Some(who.uid().to_string());
+        let began = self.recorder.lap("authenticate", began);
         let asked = Asked {
             question: &ask.question,
             entities: &ask.entities,
@@ -164,6 +186,7 @@ impl Pdp {
             caller: Some(caller.name()),
         };
         let decided = decide(&world.snapshot, &who, asked, now)?;
+        self.recorder.lap("decide", began);
         trace.action = Some(decided.action.to_string());
         trace.resource = Some(decided.resource.to_string());
         Ok(Answer {
@@ -188,22 +211,6 @@ impl Pdp {
             (None, None) => self.default_bundle.as_ref(),
         };
         chosen.cloned().ok_or(Refusal::UnknownBundle)
-    }
-
-    fn pin(&self, bundle: BundleName, keys: Arc<TrustedKeys>) -> Result<World, Refusal> {
-        let (_, live) = self
-            .bundles
-            .get(bundle.as_str())
-            .ok_or(Refusal::UnknownBundle)?;
-        let snapshot = live.pin().ok_or_else(|| Refusal::Unavailable {
-            detail: format!("bundle `{bundle}` was never published"),
-        })?;
-        Ok(World {
-            bundle,
-            snapshot,
-            keys,
-            revision: Revision::default(),
-        })
     }
 
     fn authenticate(

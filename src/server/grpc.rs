@@ -9,7 +9,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::accept;
 use crate::{
     admin::probe::ReadinessSource,
-    pep::grpc::DecisionFace,
+    pep::grpc::{DecisionFace, MAX_REQUEST},
     proto::{self, v1::decision_service_server::DecisionServiceServer},
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn serve(
         .build_v1()
         .map_err(|why| why.to_string())?;
     guarded(Server::builder())
-        .add_service(face.into_service())
+        .add_service(face.into_service(MAX_REQUEST))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))

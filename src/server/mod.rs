@@ -153,7 +153,8 @@ impl Server {
             closing.await;
             Ok(())
         });
-        let face = DecisionFace::new(pdp, recorder, clock::now);
+        let (close_streams, closing_streams) = watch::channel(false);
+        let face = DecisionFace::new(pdp, recorder, clock::now).with_closing(closing_streams);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn(
             "grpc listener",
@@ -167,6 +168,7 @@ impl Server {
         tracing::info!("stopping");
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
+        close_streams.send_replace(true);
         let closed = tasks.finish("grpc listener", IN_FLIGHT).await;
         phase.send_replace(Phase::Draining);
         let drained = tasks.finish("decision log", LAST).await;

@@ -11,6 +11,7 @@
 mod cli;
 mod example;
 mod faults;
+mod fit;
 mod isolation;
 mod kit;
 mod layers;
