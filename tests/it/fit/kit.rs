@@ -4,14 +4,14 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use doorward::{
     authn::{DevIssuer, Mint},
-    config::{Config, Setting, Sources},
+    config::{Config, ListenAddress, Setting, Sources},
     model::{EntityRef, SignedDuration},
     proto::v1::{
         CheckRequest, NamedQuestion,
         check_request::{Question, Subject},
         decision_service_client::DecisionServiceClient,
     },
-    server::{Server, ServerError, clock},
+    server::{Addresses, Server, ServerError, clock},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -90,7 +90,11 @@ impl Running {
         let server = Server::open(config(root.path(), extra).unwrap())
             .await
             .unwrap();
-        let (grpc, probe) = server.addresses().unwrap();
+        let Addresses { grpc, probe } = server.addresses().unwrap();
+        let [grpc, probe] = [grpc, probe].map(|at| match at {
+            ListenAddress::Tcp(address) => address,
+            ListenAddress::Unix(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
+        });
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(server.run(async {
             let _dropped = stopped.await;
