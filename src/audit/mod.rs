@@ -92,6 +92,26 @@ impl Recorder {
         }
     }
 
+    /// Counts the time of a stage of an answer that began at `since`; when the next one begins.
+    pub fn lap(&self, stage: &'static str, since: Timestamp) -> Timestamp {
+        let Some(inner) = &self.inner else {
+            return since;
+        };
+        let now = (inner.clock)();
+        let taken = now.duration_since(since).as_secs_f64();
+        inner.metrics.stage(stage, taken.max(0.0));
+        now
+    }
+
+    /// Records that wait for the writer, and how many may.
+    pub fn queue(&self) -> (usize, usize) {
+        let queue = self.inner.as_ref().and_then(|inner| inner.queue.as_ref());
+        queue.map_or((0, 0), |queue| {
+            let room = queue.max_capacity();
+            (room - queue.capacity(), room)
+        })
+    }
+
     /// Counts a record and hands it to the writer, with its latency from `record.time` to now.
     pub fn record(&self, mut record: Record) {
         let Some(inner) = &self.inner else { return };
@@ -111,9 +131,21 @@ fn count(metrics: &Metrics, record: &Record, seconds: f64) {
     let face = record.face.as_str();
     metrics.latency(face, seconds.max(0.0));
     match &record.outcome {
-        RecordOutcome::Decision { outcome, cause, .. } => {
+        RecordOutcome::Decision {
+            outcome,
+            cause,
+            reasons,
+            errors,
+            ..
+        } => {
             let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
             metrics.decision(bundle, outcome.as_str(), cause.as_str(), face);
+            for it in reasons {
+                metrics.policy(bundle, &it.policy_id, "determined");
+            }
+            for it in errors {
+                metrics.policy(bundle, &it.policy_id, "errored");
+            }
         }
         RecordOutcome::Refusal { refusal, .. } => metrics.refusal(refusal, face),
     }

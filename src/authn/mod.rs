@@ -43,7 +43,7 @@ pub use refresh::KeyTask;
 pub use ring::{KeyRing, RingFault, SkippedKey};
 pub use source::{SourceFault, jwks_uri};
 pub use suppose::suppose;
-pub use verify::{TokenScope, old_keys_explain};
+pub use verify::TokenScope;
 
 use crate::model::{Rejection, RejectionCode};
 

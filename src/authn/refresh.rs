@@ -123,6 +123,20 @@ impl TokenVerifier {
         Some(self.pin())
     }
 
+    /// The keys to verify `token` with: `pinned`, or those that a new read brought because the token
+    /// is by a key that `pinned` lacks.
+    pub async fn keys_for(
+        &self,
+        pinned: Arc<TrustedKeys>,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Arc<TrustedKeys> {
+        match self.refreshed(&pinned, token, now).await {
+            Some(fresh) => fresh,
+            None => pinned,
+        }
+    }
+
     /// One task per issuer whose keys can change; `server` runs them for as long as it lives.
     pub fn tasks(self: &Arc<Self>) -> Vec<KeyTask> {
         let issuers = &self.pin().issuers;

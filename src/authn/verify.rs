@@ -101,14 +101,23 @@ impl TrustedKeys {
         (ring.digest() == signed.ring).then_some(signed)
     }
 
-    /// The issuer, by its number, whose keys are too few or too old to verify this token.
+    /// The issuer, by its number, whose keys may be too old to verify this token. A token that
+    /// verifies is remembered, so that asking first costs nothing.
     pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
-        let parts = self.take_apart(token.expose(), &mut |_, _| ()).ok()?;
-        let rejection = match self.choose_key(&parts, now) {
-            Ok((_, key)) => verify_signature(&parts.compact, key, parts.header.algorithm).err()?,
-            Err(rejection) => rejection,
-        };
-        old_keys_explain(rejection.code).then_some(parts.index)
+        let text = token.expose();
+        if self.known(text, now).is_some() {
+            return None;
+        }
+        match self.check_signature(text, now, &mut |_, _| ()) {
+            Ok(signed) => {
+                self.cache.put(text, &Arc::new(signed));
+                None
+            }
+            Err(rejection) => {
+                let parts = self.take_apart(text, &mut |_, _| ()).ok()?;
+                old_keys_explain(rejection.code).then_some(parts.index)
+            }
+        }
     }
 
     /// The checks whose outcome depends on token and keys alone.
@@ -346,7 +355,7 @@ impl Signed {
 
 /// Whether a rejection may come of keys that the issuer has replaced since they were read, under a
 /// new `kid` or the same.
-pub fn old_keys_explain(code: RejectionCode) -> bool {
+fn old_keys_explain(code: RejectionCode) -> bool {
     matches!(
         code,
         RejectionCode::KidUnknown

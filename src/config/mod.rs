@@ -5,6 +5,8 @@ mod check;
 mod env;
 mod fetch;
 mod issuer;
+mod limits;
+mod listen;
 mod print;
 mod raw;
 #[cfg(test)]
@@ -14,11 +16,10 @@ mod text;
 pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
 pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
+pub use limits::{LimitsConfig, OtlpConfig};
+pub use listen::{ListenAddress, ListenConfig, TlsConfig};
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::model::{BundleName, CallerName, IssuerName};
 use raw::RawConfig;
@@ -142,6 +143,12 @@ pub struct Config {
     pub data: PathBuf,
     /// Where it listens.
     pub listen: ListenConfig,
+    /// How its listeners prove who they are; `None`: in the clear.
+    pub tls: Option<TlsConfig>,
+    /// How much at once, how large, how long.
+    pub limits: LimitsConfig,
+    /// Where traces go; `None`: nowhere.
+    pub otlp: Option<OtlpConfig>,
     /// The issuers it trusts.
     pub issuers: Vec<IssuerConfig>,
     /// The callers it knows; none: anonymous callers on loopback may `check` with tokens.
@@ -169,15 +176,6 @@ pub struct BundleConfig {
     pub audiences: Option<Vec<String>>,
     /// The callers that may ask it; `None`: all.
     pub callers: Option<Vec<CallerName>>,
-}
-
-/// Where the server listens.
-#[derive(Clone, Debug)]
-pub struct ListenConfig {
-    /// Native gRPC, health and reflection.
-    pub grpc: SocketAddr,
-    /// `/livez`, `/readyz`, `/metrics`.
-    pub probe: SocketAddr,
 }
 
 /// What becomes of decision records.

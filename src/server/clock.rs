@@ -10,3 +10,12 @@ use crate::model::Timestamp;
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
+
+/// A moment to measure from.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader; everything else is told the time"
+)]
+pub(super) fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}

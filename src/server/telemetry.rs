@@ -1,10 +1,18 @@
 //! The server's own log, on standard error.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
-use super::ServerError;
+use super::{ServerError, listen::Waiting};
+use crate::{
+    admin::probe::{ReadinessSource, Sampler},
+    audit::Recorder,
+    pep::admission::{Admission, Class},
+};
 
 /// The variable that holds the filter, as `info` or `doorward::pdp=debug`.
 const FILTER: &str = "DOORWARD_LOG";
@@ -50,4 +58,40 @@ pub fn init(format: Option<LogFormat>) -> Result<(), ServerError> {
         tracing::error!(place, "panic");
     }));
     started.map_err(|why| ServerError::Log(why.to_string()))
+}
+
+/// What is looked at for each page of metrics.
+pub(super) struct Sampled {
+    pub(super) readiness: ReadinessSource,
+    pub(super) recorder: Recorder,
+    pub(super) admission: Admission,
+    pub(super) waiting: Waiting,
+}
+
+/// Looks at it.
+pub(super) fn sampler(sampled: Sampled) -> Sampler {
+    let Sampled {
+        readiness,
+        recorder,
+        admission,
+        waiting,
+    } = sampled;
+    Arc::new(move |metrics| {
+        for (name, (depth, limit)) in [
+            ("records", recorder.queue()),
+            ("requests", waiting.load()),
+            ("checks", admission.load(Class::Check)),
+            ("batches", admission.load(Class::Batch)),
+            ("streams", admission.load(Class::Stream)),
+        ] {
+            metrics.queue(name, depth, limit);
+        }
+        let state = readiness();
+        metrics.degraded(state.degraded.len());
+        let served = state.bundles.iter().filter_map(|bundle| {
+            let digest = bundle.digest?;
+            Some((bundle.name.to_string(), digest.to_string()))
+        });
+        metrics.bundles(&served.collect::<Vec<_>>());
+    })
 }

@@ -12,6 +12,7 @@ mod answers;
 mod cli;
 mod example;
 mod faults;
+mod fit;
 mod isolation;
 mod kit;
 mod layers;

@@ -1,0 +1,5 @@
+//! Fit to run: batches and streams, bounds, transport, faults, and what operators see.
+
+mod batch;
+mod kit;
+mod stream;
