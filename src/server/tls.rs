@@ -18,7 +18,7 @@ use super::listen::Protocol;
 use crate::{config::TlsConfig, metrics::Metrics};
 
 /// How often the files are looked at; what they say decides, never their times.
-const POLL: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_secs(5);
 /// Largest file, in bytes: a chain, or all the authorities there are.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
@@ -211,4 +211,77 @@ pub(super) fn sans(chain: Option<&[CertificateDer<'_>]>) -> Arc<[String]> {
         _ => None,
     };
     names.value.general_names.iter().filter_map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use tokio_rustls::{
+        TlsConnector,
+        rustls::{ClientConfig, pki_types::ServerName},
+    };
+
+    use super::*;
+
+    /// Writes a new certificate that vouches for itself, and returns it.
+    fn renew(config: &TlsConfig) -> CertificateDer<'static> {
+        let pair = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&pair).unwrap();
+        fs::write(&config.cert, certificate.pem()).unwrap();
+        fs::write(&config.key, pair.serialize_pem()).unwrap();
+        certificate.der().clone()
+    }
+
+    /// Whether a client that trusts `expected` alone gets a session.
+    async fn shows(certificates: &Certificates, expected: &CertificateDer<'static>) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(expected.clone()).unwrap();
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let (client, _) = tokio::join!(
+            connector.connect(name, client),
+            certificates.acceptor(Protocol::Http).accept(server)
+        );
+        client.is_ok()
+    }
+
+    #[tokio::test]
+    async fn new_certificates_are_taken_up_and_bad_ones_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = TlsConfig {
+            cert: dir.path().join("cert.pem"),
+            key: dir.path().join("key.pem"),
+            client_ca: None,
+            client_cert_required: true,
+            probe: false,
+        };
+        assert!(Certificates::load(config.clone()).is_err_and(|why| why.contains("cert.pem")));
+        let first = renew(&config);
+        let certificates = Certificates::load(config.clone()).unwrap();
+        assert!(shows(&certificates, &first).await);
+        assert_eq!(certificates.look(), Ok(false));
+
+        let second = renew(&config);
+        assert_eq!(certificates.look(), Ok(true));
+        assert!(shows(&certificates, &second).await && !shows(&certificates, &first).await);
+
+        let foreign = KeyPair::generate().unwrap().serialize_pem();
+        let good = fs::read_to_string(&config.key).unwrap();
+        for bad in [foreign.as_str(), "sekret"] {
+            fs::write(&config.key, bad).unwrap();
+            let why = certificates.look().unwrap_err();
+            assert!(!why.contains("sekret"), "{why}");
+            assert_eq!(certificates.look(), Ok(false), "told once");
+            assert_eq!(certificates.fault(), Some(why));
+            assert!(shows(&certificates, &second).await);
+        }
+        fs::write(&config.key, good).unwrap();
+        assert_eq!(certificates.look(), Ok(false));
+        assert_eq!(certificates.fault(), None);
+    }
 }

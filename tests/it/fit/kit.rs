@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use doorward::{
     authn::{DevIssuer, Mint},
-    config::{Config, ListenAddress, Setting, Sources},
+    config::{Config, KeySource, ListenAddress, Sources},
     model::{EntityRef, SignedDuration},
     proto::v1::{
         CheckRequest, NamedQuestion,
@@ -40,35 +40,42 @@ const BUNDLE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Writes the bundle and returns a configuration of a development server with it.
-pub(crate) fn config(root: &Path, extra: &str) -> Result<Config, String> {
+fn write_bundle(root: &Path) {
     let rules = root.join("rules");
     fs::create_dir_all(&rules).unwrap();
     for (name, text) in BUNDLE {
         fs::write(rules.join(name), text).unwrap();
     }
+}
+
+/// The configuration of a server with the bundle and these further lines: of development, or one
+/// that trusts the issuer of `root/issuer`.
+pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, String> {
+    write_bundle(root);
+    let mut toml = "bundle = \"rules\"\ndata = \"data\"\n".to_owned();
+    if !extra.contains("[listen]") {
+        toml.push_str("[listen]\ngrpc = \"127.0.0.1:0\"\nprobe = \"127.0.0.1:0\"\n");
+    }
+    toml.push_str(extra);
+    if !dev {
+        let issuer = DevIssuer::open(&root.join("issuer"))
+            .unwrap()
+            .issuer_config();
+        let KeySource::Inline(keys) = &issuer.keys else {
+            panic!("{:?}", issuer.keys)
+        };
+        fs::write(root.join("keys.json"), keys).unwrap();
+        toml.push_str(&format!(
+            "\n[[issuer]]\nname = \"corp\"\nissuer = \"{}\"\naudiences = {:?}\n\
+             algorithms = [\"ES256\"]\njwks_file = \"keys.json\"\n",
+            issuer.issuer, issuer.audiences
+        ));
+    }
     let file = root.join("doorward.toml");
-    fs::write(
-        &file,
-        format!("bundle = \"rules\"\ndata = \"data\"\n{extra}"),
-    )
-    .unwrap();
-    let flags = [
-        ("listen.grpc", "127.0.0.1:0"),
-        ("listen.probe", "127.0.0.1:0"),
-    ];
+    fs::write(&file, toml).unwrap();
     Config::load(Sources {
         file: Some(file),
-        flags: flags
-            .into_iter()
-            .filter(|(key, _)| !extra.contains(&format!("{} =", key.replace("listen.", ""))))
-            .map(|(key, value)| Setting {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                source: key.to_owned(),
-            })
-            .collect(),
-        dev: true,
+        dev,
         ..Sources::default()
     })
     .map_err(|why| why.to_string())
@@ -86,10 +93,13 @@ pub(crate) struct Running {
 impl Running {
     /// Starts one with these further lines in its configuration.
     pub(crate) async fn start(extra: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let server = Server::open(config(root.path(), extra).unwrap())
-            .await
-            .unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), true, extra).await
+    }
+
+    /// Starts one in `root`.
+    pub(crate) async fn start_in(root: TempDir, dev: bool, extra: &str) -> Self {
+        let config = config(root.path(), dev, extra).unwrap();
+        let server = Server::open(config).await.unwrap();
         let Addresses { grpc, probe } = server.addresses().unwrap();
         let [grpc, probe] = [grpc, probe].map(|at| match at {
             ListenAddress::Tcp(address) => address,
@@ -110,7 +120,11 @@ impl Running {
 
     /// A token of the embedded issuer.
     pub(crate) fn token(&self, sub: &str) -> String {
-        token(self.root.path(), sub)
+        let root = self.root.path();
+        match root.join("issuer").exists() {
+            true => token(&root.join("issuer"), sub),
+            false => token(&root.join("data"), sub),
+        }
     }
 
     pub(crate) async fn client(&self) -> DecisionServiceClient<Channel> {
@@ -147,7 +161,8 @@ impl Running {
     }
 }
 
-pub(crate) fn token(root: &Path, sub: &str) -> String {
+/// A token of the issuer in `dir`.
+pub(crate) fn token(dir: &Path, sub: &str) -> String {
     let mint = Mint {
         sub: sub.to_owned(),
         scope: String::new(),
@@ -155,7 +170,7 @@ pub(crate) fn token(root: &Path, sub: &str) -> String {
         ttl: SignedDuration::from_mins(10),
         claims: Vec::new(),
     };
-    let issuer = DevIssuer::open(&root.join("data")).unwrap();
+    let issuer = DevIssuer::open(dir).unwrap();
     issuer.mint(&mint, clock::now()).unwrap()
 }
 

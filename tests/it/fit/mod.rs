@@ -2,4 +2,6 @@
 
 mod batch;
 mod kit;
+mod raw;
 mod stream;
+mod transport;
