@@ -31,6 +31,9 @@ pub use writer::Writer;
 /// some 8 KiB at most, so the queue stays below 64 MiB.
 const QUEUE: usize = 8 * 1024;
 
+/// The target of the spans and events that make up traces.
+pub const TRACE: &str = "doorward::request";
+
 /// Takes records; cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
@@ -118,6 +121,7 @@ impl Recorder {
         let taken = (inner.clock)().duration_since(record.time);
         record.latency_us = u64::try_from(taken.as_micros()).unwrap_or(0);
         count(&inner.metrics, &record, taken.as_secs_f64());
+        trace(&record);
         let Some(queue) = &inner.queue else { return };
         line::shorten(&mut record);
         if queue.try_send(record).is_err() {
@@ -125,6 +129,24 @@ impl Recorder {
             inner.metrics.records_dropped(1);
         }
     }
+}
+
+/// Tells the trace that the request is a part of, if anyone listens.
+fn trace(record: &Record) {
+    if !tracing::enabled!(target: TRACE, tracing::Level::DEBUG) {
+        return;
+    }
+    let (outcome, cause) = match &record.outcome {
+        RecordOutcome::Decision { outcome, cause, .. } => (outcome.as_str(), cause.as_str()),
+        RecordOutcome::Refusal { refusal, .. } => ("refused", *refusal),
+    };
+    let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
+    let decision_id = tracing::field::display(&record.decision_id);
+    let span = tracing::Span::current();
+    span.record("bundle", bundle);
+    span.record("outcome", outcome);
+    span.record("decision_id", &decision_id);
+    tracing::debug!(target: TRACE, bundle, outcome, cause, %decision_id, "answered");
 }
 
 fn count(metrics: &Metrics, record: &Record, seconds: f64) {

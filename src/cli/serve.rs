@@ -67,16 +67,16 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         output::print(&config.print())?;
         return Ok(Exit::Ok);
     }
-    telemetry::init(format.map(|format| match format {
+    let format = format.map(|format| match format {
         Format::Pretty => LogFormat::Pretty,
         Format::Json => LogFormat::Json,
-    }))
-    .map_err(Failure::usage)?;
-    server::block_on(serve(config)).map_err(|why| match why {
+    });
+    server::block_on(serve(config, format)).map_err(|why| match why {
         ServerError::DevData(_)
         | ServerError::NotDevData(_)
         | ServerError::Keys(_)
-        | ServerError::Tls(_) => Failure::usage(why),
+        | ServerError::Tls(_)
+        | ServerError::Log(_) => Failure::usage(why),
         ServerError::Invalid { .. } => Failure {
             exit: Exit::Invalid,
             message: why.to_string(),
@@ -86,7 +86,14 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn serve(config: Config) -> Result<(), ServerError> {
+async fn serve(config: Config, format: Option<LogFormat>) -> Result<(), ServerError> {
+    let telemetry = telemetry::init(format, config.otlp.as_ref())?;
+    let served = serve_until_asked(config).await;
+    telemetry.flush().await;
+    served
+}
+
+async fn serve_until_asked(config: Config) -> Result<(), ServerError> {
     let (dev, data) = (config.dev, config.data.clone());
     let shutdown = server::asked_to_end()?;
     let server = Server::open(config).await?;

@@ -17,7 +17,7 @@ pub use world::World;
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    audit::Recorder,
+    audit::{Recorder, TRACE},
     authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
@@ -179,7 +179,8 @@ impl Pdp {
         let world = view.world(bundle, &self.bundles)?;
         trace.world = Some(world.clone());
         let began = self.recorder.lap("accept", now);
-        let who = self.authenticate(ask, &world, isolation, caller, now, trace)?;
+        let who = tracing::debug_span!(target: TRACE, "authenticate")
+            .in_scope(|| self.authenticate(ask, &world, isolation, caller, now, trace))?;
         trace.principal = Some(who.uid().to_string());
         let began = self.recorder.lap("authenticate", began);
         let asked = Asked {
@@ -188,7 +189,8 @@ impl Pdp {
             context: &ask.context,
             caller: Some(caller.name()),
         };
-        let decided = decide(&world.snapshot, &who, asked, now)?;
+        let decided = tracing::debug_span!(target: TRACE, "decide")
+            .in_scope(|| decide(&world.snapshot, &who, asked, now))?;
         self.recorder.lap("decide", began);
         trace.action = Some(decided.action.to_string());
         trace.resource = Some(decided.resource.to_string());

@@ -14,7 +14,10 @@ mod listen;
 mod tasks;
 pub mod telemetry;
 mod tls;
+mod traces;
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;
 

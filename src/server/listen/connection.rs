@@ -1,6 +1,6 @@
 //! One connection: every guard that HTTP has, set explicitly, and an end in order.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -8,14 +8,16 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Request, Response, StatusCode, header},
 };
+use futures_util::FutureExt as _;
 use hyper::{body::Incoming, server::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{io::AsyncRead, io::AsyncWrite, sync::watch};
 use tonic::{Status, transport::server::TcpConnectInfo};
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use super::{Protocol, Shared, arrival::Waiter, preface::Guarded};
-use crate::pep::peer::Peer;
+use crate::{pep::peer::Peer, server::traces::request_span};
 
 /// Largest header list, in bytes.
 const HEADERS: u32 = 32 * 1024;
@@ -153,6 +155,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let limit = shared.limits.request;
+    let span = request_span(&request);
     let served = async {
         let mut request = request.map(Body::new);
         if !is_expected(&shared.hosts, &request) {
@@ -170,8 +173,16 @@ async fn answer(
         extensions.insert(waiter.begin());
         router.oneshot(request).await
     };
+    // Handlers catch their own panics, and tell them as their protocol demands; this is for what is
+    // around them. A request shares nothing with others that a panic could leave half done.
+    let served = AssertUnwindSafe(served.instrument(span)).catch_unwind();
     match tokio::time::timeout(limit, served).await {
-        Ok(response) => response,
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Ok(match shared.protocol {
+            Protocol::Grpc => Status::unavailable("no decision can be made now").into_http(),
+            // Not a 5xx, which a gateway may take for leave to let its client through.
+            Protocol::Http => plain(StatusCode::FORBIDDEN),
+        }),
         Err(_) => Ok(match shared.protocol {
             Protocol::Grpc => {
                 Status::deadline_exceeded("the request did not arrive in time").into_http()
