@@ -7,7 +7,7 @@
 //! | level | modules | |
 //! |---|---|---|
 //! | 0 | [`model`] [`metrics`] [`proto`] | the vocabulary, the counters, the generated wire types |
-//! | 1 | [`config`] [`policy`] [`client`] | what the operator wrote, the engine, how a service asks |
+//! | 1 | [`config`] [`policy`] [`watch`] [`client`] | what the operator wrote, the engine, files that change, how a service asks |
 //! | 2 | [`bundle`] | a directory of rules, read and compiled into one immutable `Snapshot` |
 //! | 3 | [`authn`] [`pip`] [`audit`] | credential → identity, identity → principal and facts, the decision log |
 //! | 4 | [`pdp`] | `Pdp::answer`, the only door, and the pure `decide` |
@@ -49,3 +49,5 @@ pub mod policy;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+pub mod watch;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::{
     metrics::Metrics,
     model::{BundleName, Digest},
+    policy::Fault,
 };
 
 /// The media type of OpenMetrics 1.0.
@@ -24,8 +25,24 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub struct Readiness {
     /// Every configured bundle.
     pub bundles: Vec<BundleState>,
-    /// What is not as it should be, though answers are given: a refused bundle, say.
-    pub degraded: Vec<String>,
+    /// What is not as it should be, though answers may be given.
+    pub degraded: Vec<Degraded>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Degraded {
+    /// The bundle concerned, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleName>,
+    /// `refused` (new content), `restored` (the last published is served), `not_kept` (for a restart),
+    /// `poll_only` (no events of changed files), `keys` (of an issuer) or `certificates`.
+    pub what: &'static str,
+    /// In words.
+    pub detail: String,
+    /// The first faults of refused content.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// The rules of one bundle.
@@ -92,7 +109,15 @@ mod tests {
 
     #[track_caller]
     fn check(digest: Option<Digest>, degraded: &[&str], path: &str, status: u16, body: &str) {
-        let degraded: Vec<_> = degraded.iter().map(|it| (*it).to_owned()).collect();
+        let degraded: Vec<_> = degraded
+            .iter()
+            .map(|detail| Degraded {
+                bundle: Some(BundleName::new("orders")),
+                what: "refused",
+                detail: (*detail).to_owned(),
+                faults: vec![Fault::in_file("parse", "a.cedar", "no")],
+            })
+            .collect();
         let source: ReadinessSource = Arc::new(move || Readiness {
             bundles: vec![BundleState {
                 name: BundleName::new("orders"),
@@ -136,10 +161,10 @@ mod tests {
         );
         check(
             digest,
-            &["orders: refused"],
+            &["1 faults"],
             "/readyz",
             200,
-            r#""degraded":["orders: refused"]"#,
+            r#""degraded":[{"bundle":"orders","what":"refused","detail":"1 faults","faults":[{"rule":"parse","place":{"file":"a.cedar","line":1,"column":1},"message":"no"}]}]"#,
         );
     }
 

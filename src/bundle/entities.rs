@@ -250,7 +250,7 @@ fn entity_facts(value: Value) -> Result<EntityFacts, String> {
     })
 }
 
-fn entity_ref(value: &Value) -> Result<EntityRef, String> {
+pub(super) fn entity_ref(value: &Value) -> Result<EntityRef, String> {
     let expected = "an entity is written `{\"type\": …, \"id\": …}` or `Type::\"id\"`";
     match value {
         Value::String(text) => text.parse().map_err(|_| expected.to_owned()),

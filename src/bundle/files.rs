@@ -1,15 +1,20 @@
 //! The files of a bundle, as read, and the digest that names them.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use aws_lc_rs::digest::{self, SHA256};
 
+use super::read::Reader;
 use crate::{model::Digest, policy::Fault};
 
 /// How large a bundle may be.
 #[derive(Clone, Copy, Debug)]
 pub struct BundleLimits {
-    /// The greatest number of files.
+    /// The greatest number of files and folders, its own or not.
     pub files: usize,
     /// The greatest size of all files together, in bytes.
     pub bytes: usize,
@@ -20,7 +25,7 @@ pub struct BundleLimits {
 impl Default for BundleLimits {
     fn default() -> Self {
         Self {
-            files: 10_000,
+            files: 250_000,
             bytes: 64 << 20,
             depth: 16,
         }
@@ -28,9 +33,23 @@ impl Default for BundleLimits {
 }
 
 /// The text of each file by its path within the bundle, with `/` between folders.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BundleFiles {
     files: BTreeMap<Arc<str>, String>,
+}
+
+/// One look at a bundle's directory, which others may be writing to.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The files, or every one that cannot be read.
+    pub files: Result<BundleFiles, Vec<Fault>>,
+    /// The bundle's files that are there with something in them, readable or not.
+    pub present: BTreeSet<Arc<str>>,
+    /// Names the content, `tests/` and faults included.
+    pub content: Digest,
+    /// Names the very files that were looked at: a file that was written or replaced since makes
+    /// another, even with the same content.
+    pub stamp: Digest,
 }
 
 impl BundleFiles {
@@ -46,30 +65,44 @@ impl BundleFiles {
 
     /// Reads a bundle's directory.
     ///
-    /// Files that no bundle has (editors' leftovers, notes) are left alone.
+    /// Files that no bundle has (editors' leftovers, notes) are left alone. Links are followed within
+    /// the directory only; what is no regular file is refused.
     ///
     /// # Errors
     /// Every file that cannot be read, or the limit that the directory exceeds.
     pub fn read(root: &Path, limits: BundleLimits) -> Result<Self, Vec<Fault>> {
-        let mut reader = Reader {
-            limits,
-            files: BTreeMap::new(),
-            bytes: 0,
-            faults: Vec::new(),
-        };
-        reader.folder(root, "", limits.depth);
-        if reader.faults.is_empty() && !reader.files.contains_key("schema.cedarschema") {
+        Self::look(root, limits).files
+    }
+
+    /// Reads a bundle's directory that others may be writing to.
+    pub fn look(root: &Path, limits: BundleLimits) -> Sighting {
+        let Reader {
+            files,
+            present,
+            stamps,
+            mut faults,
+            ..
+        } = Reader::read(root, limits);
+        let read = Self { files };
+        if faults.is_empty() && read.get("schema.cedarschema").is_none() {
             let message = format!("`{}` has no `schema.cedarschema`", root.display());
             let help = "a bundle is a directory with a schema, policies and a `bundle.toml`";
-            reader
-                .faults
-                .push(Fault::general("no_schema", message).help(help));
+            faults.push(Fault::general("no_schema", message).help(help));
         }
-        match reader.faults.is_empty() {
-            true => Ok(Self {
-                files: reader.files,
-            }),
-            false => Err(reader.faults),
+        let texts = faults.iter().map(|fault| ("", fault.to_string()));
+        let told: Vec<_> = texts.collect();
+        let parts = read
+            .iter()
+            .map(|(path, text)| (&**path, text))
+            .chain(told.iter().map(|(path, text)| (*path, text.as_str())));
+        Sighting {
+            content: digest_of(parts),
+            stamp: digest_of(stamps.iter().map(|(path, stamp)| (&**path, stamp.as_str()))),
+            present,
+            files: match faults.is_empty() {
+                true => Ok(read),
+                false => Err(faults),
+            },
         }
     }
 
@@ -88,109 +121,49 @@ impl BundleFiles {
         self.files.insert(path.into(), text.into());
     }
 
+    /// The files that have something in them.
+    pub fn present(&self) -> BTreeSet<Arc<str>> {
+        let filled = self.files.iter().filter(|(_, text)| !text.is_empty());
+        filled.map(|(path, _)| Arc::clone(path)).collect()
+    }
+
     /// The name of this content: SHA-256 over the length-prefixed paths and texts of all but `tests/`.
     pub fn digest(&self) -> Digest {
-        let mut sha = digest::Context::new(&SHA256);
-        for (path, text) in self
-            .files
-            .iter()
-            .filter(|(path, _)| !path.starts_with("tests/"))
-        {
-            for part in [path.as_bytes(), text.as_bytes()] {
-                sha.update(&(part.len() as u64).to_be_bytes());
-                sha.update(part);
-            }
-        }
-        let mut bytes = [0; 32];
-        for (to, from) in bytes.iter_mut().zip(sha.finish().as_ref()) {
-            *to = *from;
-        }
-        Digest::new(bytes)
+        digest_of(
+            self.files
+                .iter()
+                .filter(|(path, _)| !path.starts_with("tests/"))
+                .map(|(path, text)| (&**path, text.as_str())),
+        )
+    }
+
+    /// The name of each file's content, without `tests/`.
+    pub(super) fn manifest(&self) -> BTreeMap<Arc<str>, Digest> {
+        let rules = self.iter().filter(|(path, _)| !path.starts_with("tests/"));
+        rules
+            .map(|(path, text)| (Arc::clone(path), digest_of(std::iter::once(("", text)))))
+            .collect()
+    }
+
+    /// As [`Self::digest`], but with `tests/`: the name of all that was read.
+    pub fn content(&self) -> Digest {
+        digest_of(self.iter().map(|(path, text)| (&**path, text)))
     }
 }
 
-/// Whether a file of this path within the bundle is part of it.
-fn belongs(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let in_tests = path.starts_with("tests/");
-    !name.starts_with('.')
-        && match name.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("cedar") => !in_tests,
-            Some("yaml" | "yml") => in_tests,
-            _ => matches!(
-                path,
-                "schema.cedarschema" | "bundle.toml" | "entities.json" | "links.json"
-            ),
-        }
-}
-
-struct Reader {
-    limits: BundleLimits,
-    files: BTreeMap<Arc<str>, String>,
-    bytes: usize,
-    faults: Vec<Fault>,
-}
-
-impl Reader {
-    fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => return self.fault("unreadable", prefix, &error.to_string()),
-        };
-        for entry in entries {
-            let (name, kind) =
-                match entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))) {
-                    Ok(found) => found,
-                    Err(error) => return self.fault("unreadable", prefix, &error.to_string()),
-                };
-            let Some(name) = name.to_str() else { continue };
-            let path = format!("{prefix}{name}");
-            if kind.is_dir() {
-                if name.starts_with('.') {
-                    continue;
-                }
-                match depth.checked_sub(1) {
-                    Some(depth) => self.folder(&folder.join(name), &format!("{path}/"), depth),
-                    None => self.fault("bundle_too_deep", &path, "folders are nested too deeply"),
-                }
-            } else if belongs(&path) {
-                self.file(&folder.join(name), path);
-            }
+fn digest_of<'a>(parts: impl Iterator<Item = (&'a str, &'a str)>) -> Digest {
+    let mut sha = digest::Context::new(&SHA256);
+    for (path, text) in parts {
+        for part in [path.as_bytes(), text.as_bytes()] {
+            sha.update(&(part.len() as u64).to_be_bytes());
+            sha.update(part);
         }
     }
-
-    fn file(&mut self, file: &Path, path: String) {
-        // A FIFO or device would block; what a link leads to is looked at, not the link.
-        match fs::metadata(file) {
-            Ok(metadata) if metadata.is_file() => {
-                let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-                self.bytes = self.bytes.saturating_add(size);
-            }
-            Ok(_) => return self.fault("not_a_file", &path, "is not a regular file"),
-            Err(error) => return self.fault("unreadable", &path, &error.to_string()),
-        }
-        if self.bytes > self.limits.bytes || self.files.len() >= self.limits.files {
-            let message = format!(
-                "the bundle exceeds {} bytes or {} files",
-                self.limits.bytes, self.limits.files
-            );
-            return self.fault("bundle_too_large", &path, &message);
-        }
-        match fs::read(file).map(String::from_utf8) {
-            Ok(Ok(text)) => {
-                self.files.insert(path.into(), text);
-            }
-            Ok(Err(_)) => self.fault("not_utf8", &path, "is not UTF-8"),
-            Err(error) => self.fault("unreadable", &path, &error.to_string()),
-        }
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(sha.finish().as_ref()) {
+        *to = *from;
     }
-
-    fn fault(&mut self, rule: &'static str, path: &str, message: &str) {
-        self.faults.push(match path.is_empty() {
-            true => Fault::general(rule, format!("bundle directory: {message}")),
-            false => Fault::in_file(rule, path.trim_end_matches('/'), message),
-        });
-    }
+    Digest::new(bytes)
 }
 
 #[cfg(test)]
@@ -215,22 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bundles_own_files_belong_to_it() {
-        for (path, expected) in [
-            ("schema.cedarschema", true),
-            ("orders.cedar", true),
-            ("team/orders.cedar", true),
-            ("bundle.toml", true),
-            ("tests/a.yaml", true),
-            ("tests/a.cedar", false),
-            (".orders.cedar", false),
-            ("orders.cedar~", false),
-            ("4913", false),
-            ("a.yaml", false),
-            ("team/bundle.toml", false),
-            ("README.md", false),
-        ] {
-            assert_eq!(belongs(path), expected, "{path}");
-        }
+    fn the_content_covers_tests_too() {
+        let bare = BundleFiles::new([("a.cedar", "x")]);
+        let tried = BundleFiles::new([("a.cedar", "x"), ("tests/t.yaml", "?")]);
+        assert_eq!(bare.digest(), tried.digest());
+        assert_ne!(bare.content(), tried.content());
     }
 }

@@ -13,6 +13,7 @@ pub(super) struct RawBundle {
     pub(super) namespace: String,
     pub(super) strict_errors: Option<bool>,
     pub(super) max_level: Option<u32>,
+    pub(super) gate: Option<bool>,
     pub(super) cacheable_for: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) principal: Vec<Spanned<RawPrincipal>>,

@@ -1,14 +1,20 @@
 //! Files → one immutable, validated set of rules.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
-    BundleFiles, Cases, EntityStore, Mapping, Routes, Sources, entities,
+    BundleFiles, Cases, EntityStore, Mapping, Routes, Sources, entities, links,
     raw::{RawBundle, RawEntity, RawPrincipal, RawRoute},
 };
 use crate::{
     model::{Digest, EntityFacts, IssuerName, SignedDuration},
-    policy::{Fault, Place, PolicySet, Schema, TextLimits, check_text, core::TypeName},
+    policy::{
+        Fault, ParsedPolicies, Place, PolicySet, Schema, TextLimits, check_policies, check_schema,
+        core::TypeName,
+    },
 };
 
 const BUNDLE_FILE: &str = "bundle.toml";
@@ -21,6 +27,8 @@ pub struct CompileOptions {
     pub strict_errors: bool,
     /// The greatest level (RFC 76) its policies may need; a bundle may lower it.
     pub max_level: u32,
+    /// It must pass its own cases to be published; a bundle may turn this on, never off.
+    pub gate: bool,
     /// The issuers trusted for it; `None` when that is not known, as in tests of a bundle alone.
     pub issuers: Option<Vec<IssuerName>>,
     /// Bounds on its text.
@@ -32,6 +40,7 @@ impl Default for CompileOptions {
         Self {
             strict_errors: true,
             max_level: 3,
+            gate: true,
             issuers: None,
             text: TextLimits::default(),
         }
@@ -45,6 +54,8 @@ pub struct Snapshot {
     pub name: Option<String>,
     /// The name of its content.
     pub digest: Digest,
+    /// The names of its files' contents, without `tests/`.
+    pub manifest: BTreeMap<Arc<str>, Digest>,
     /// The schema, with Doorward's own fragment.
     pub schema: Schema,
     /// The policies.
@@ -61,6 +72,8 @@ pub struct Snapshot {
     pub cases: Vec<Cases>,
     /// Whether a forbid that cannot be evaluated denies.
     pub strict_errors: bool,
+    /// Whether it must pass its cases to be published.
+    pub gate: bool,
     /// How long its answers may be reused.
     pub cacheable_for: SignedDuration,
 }
@@ -71,36 +84,44 @@ impl Snapshot {
     /// # Errors
     /// Every fault that can be told, in the order of the files.
     pub fn compile(files: &BundleFiles, options: &CompileOptions) -> Result<Self, Vec<Fault>> {
-        let mut faults = guard(files, options.text);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let mut faults = Vec::new();
+        let guarded = Guarded::pass(files, options.text, &mut faults);
         let raw = collect(&mut faults, bundle_toml(files));
         let cases = compile_cases(files, &mut faults);
+        let mut policies = ParsedPolicies::parse(guarded.policies, options.text, &mut faults);
+        let whole = faults.is_empty();
         let namespace = raw
             .as_ref()
             .map(|raw| raw.namespace.clone())
             .unwrap_or_default();
         let schema_file = Arc::from(SCHEMA_FILE);
-        let schema_text = files.get(SCHEMA_FILE).unwrap_or_default();
-        let schema = collect(
-            &mut faults,
-            Schema::parse(&schema_file, schema_text, &namespace),
-        );
+        let schema = guarded
+            .schema
+            .and_then(|text| collect(&mut faults, Schema::parse(&schema_file, text, &namespace)));
         let (Some(raw), Some(schema)) = (raw, schema) else {
             return Err(sorted(faults));
         };
+        let links = match files.get(links::FILE) {
+            Some(text) => links::parse(text, &schema, &mut faults),
+            None => Vec::new(),
+        };
+        // What a broken file would have had is not known, so what seems amiss may not be.
+        let mut link_faults = Vec::new();
+        policies.link(&links, &mut link_faults);
+        if whole {
+            faults.extend(link_faults);
+        }
         let max_level = raw
             .max_level
             .map_or(options.max_level, |own| own.min(options.max_level));
-        let policy_files = files.iter().filter(|(path, _)| path.ends_with(".cedar"));
         let policies = collect(
             &mut faults,
-            PolicySet::parse(policy_files, &schema, max_level),
+            policies.validate(|file| files.get(file), &schema, max_level),
         );
-        if policies
-            .as_ref()
-            .is_some_and(|set| set.policies().is_empty())
+        if faults.is_empty()
+            && policies
+                .as_ref()
+                .is_some_and(|set| set.policies().is_empty())
         {
             let fault = Fault::general("no_policies", "the bundle has no policies");
             faults.push(fault.help("write at least one `permit` in a `.cedar` file"));
@@ -137,6 +158,7 @@ impl Snapshot {
             (Some(policies), Some(parts)) if faults.is_empty() => Ok(Self {
                 name: raw.name,
                 digest: files.digest(),
+                manifest: files.manifest(),
                 schema,
                 policies,
                 mapping: parts.mapping,
@@ -145,6 +167,7 @@ impl Snapshot {
                 entities: parts.entities,
                 cases,
                 strict_errors: options.strict_errors || raw.strict_errors.unwrap_or(false),
+                gate: options.gate || raw.gate.unwrap_or(false),
                 cacheable_for,
             }),
             _ => Err(sorted(faults)),
@@ -229,27 +252,39 @@ impl Parts {
     }
 }
 
-fn guard(files: &BundleFiles, limits: TextLimits) -> Vec<Fault> {
-    files
-        .iter()
-        .filter(|(path, _)| path.ends_with(".cedar") || &***path == SCHEMA_FILE)
-        .filter_map(|(path, text)| {
-            // The schema is one statement without end to the guard.
-            let policy_bytes = match &**path == SCHEMA_FILE {
-                true => limits.file_bytes,
-                false => limits.policy_bytes,
-            };
-            check_text(
-                path,
-                text,
-                TextLimits {
-                    policy_bytes,
-                    ..limits
-                },
-            )
-            .err()
-        })
-        .collect()
+/// The texts that the parsers may see.
+struct Guarded<'f> {
+    schema: Option<&'f str>,
+    policies: Vec<(&'f Arc<str>, &'f str)>,
+}
+
+impl<'f> Guarded<'f> {
+    fn pass(files: &'f BundleFiles, limits: TextLimits, faults: &mut Vec<Fault>) -> Self {
+        let schema_text = files.get(SCHEMA_FILE).unwrap_or_default();
+        let schema = match check_schema(&Arc::from(SCHEMA_FILE), schema_text, limits) {
+            Ok(()) => Some(schema_text),
+            Err(fault) => {
+                faults.push(fault);
+                None
+            }
+        };
+        let (mut policies, mut count) = (Vec::new(), 0_usize);
+        for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".cedar")) {
+            match check_policies(path, text, limits) {
+                Ok(statements) => {
+                    policies.push((path, text));
+                    count = count.saturating_add(statements);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if count > limits.policies {
+            let message = format!("has {count} policies, more than {}", limits.policies);
+            faults.push(Fault::general("too_many_policies", message));
+            policies.clear();
+        }
+        Self { schema, policies }
+    }
 }
 
 fn bundle_toml(files: &BundleFiles) -> Result<RawBundle, Vec<Fault>> {

@@ -77,10 +77,6 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         | ServerError::Keys(_)
         | ServerError::Tls(_)
         | ServerError::Log(_) => Failure::usage(why),
-        ServerError::Invalid { .. } => Failure {
-            exit: Exit::Invalid,
-            message: why.to_string(),
-        },
         _ => Failure::failed(why),
     })?;
     Ok(Exit::Ok)

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Exit, Failure, output, output::Style};
 use crate::{
     bundle::{BundleFiles, BundleLimits, CompileOptions, Snapshot},
+    pap::warnings,
     policy::Fault,
 };
 
@@ -49,18 +50,31 @@ pub(super) fn compile(directory: &Path) -> Result<Result<Snapshot, Vec<Fault>>, 
 fn valid(snapshot: &Snapshot, as_json: bool, style: Style) -> String {
     let policies = snapshot.policies.policies().len();
     let cases: usize = snapshot.cases.iter().map(|file| file.cases.len()).sum();
-    let digest = snapshot.digest;
-    match as_json {
-        true => format!(
-            "{}\n",
-            json!({ "valid": true, "faults": [], "digest": digest, "policies": policies, "cases": cases })
-        ),
-        false => format!(
-            "{}  {policies} policies, {cases} cases, digest {}\n",
-            style.good("valid"),
-            digest.short()
-        ),
+    let (digest, warnings) = (snapshot.digest, warnings(snapshot));
+    if as_json {
+        let told = json!({
+            "valid": true,
+            "faults": [],
+            "warnings": warnings,
+            "digest": digest,
+            "policies": policies,
+            "cases": cases,
+        });
+        return format!("{told}\n");
     }
+    let mut out: String = warnings.iter().map(warning).collect();
+    out.push_str(&format!(
+        "{}  {policies} policies, {cases} cases, digest {}\n",
+        style.good("valid"),
+        digest.short()
+    ));
+    out
+}
+
+fn warning(it: &Fault) -> String {
+    let place = it.place.as_ref().map(|place| format!("{place}: "));
+    let place = place.unwrap_or_default();
+    format!("{place}warning[{}]: {}\n", it.rule, it.message)
 }
 
 /// Faults for a command's standard output.

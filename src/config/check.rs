@@ -35,6 +35,8 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         caller,
         audit,
         decide,
+        reload,
+        bundle_limits,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
         return invalid(
@@ -86,6 +88,8 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
             file: audit.file,
         },
         decide: read_decide(&decide)?,
+        reload: reload.read().map_err(ConfigError::Invalid)?,
+        bundle_limits: bundle_limits.read().map_err(ConfigError::Invalid)?,
         dev,
     };
     check_references(&config)?;

@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod print;
 mod raw;
+mod reload;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -18,6 +19,7 @@ pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 pub use limits::{LimitsConfig, OtlpConfig};
 pub use listen::{ListenAddress, ListenConfig, TlsConfig};
+pub use reload::{BundleLimitsConfig, ReloadConfig};
 
 use std::path::{Path, PathBuf};
 
@@ -157,6 +159,10 @@ pub struct Config {
     pub audit: AuditConfig,
     /// How strictly it decides: a floor that bundles may only raise.
     pub decide: DecideConfig,
+    /// How changed rules come in.
+    pub reload: ReloadConfig,
+    /// How large a bundle may be.
+    pub bundle_limits: BundleLimitsConfig,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }

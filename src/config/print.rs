@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     AuditMode, CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, LimitsConfig, Preset,
     Profile, TlsConfig,
+    reload::{RawBundleLimits, RawReload},
 };
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
 
@@ -25,6 +26,8 @@ struct Shown<'a> {
     otlp: Option<Otlp<'a>>,
     audit: Audit<'a>,
     decide: Decide,
+    reload: RawReload,
+    bundle_limits: RawBundleLimits,
     bundles: BTreeMap<&'a str, Bundle<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issuer: Vec<Issuer<'a>>,
@@ -212,6 +215,8 @@ impl Config {
                 strict_errors: self.decide.strict_errors,
                 max_level: self.decide.max_level,
             },
+            reload: RawReload::shown(&self.reload),
+            bundle_limits: RawBundleLimits::shown(&self.bundle_limits),
             bundles: bundles.collect(),
             issuer: self.issuers.iter().map(issuer).collect(),
             caller: self.callers.iter().map(caller).collect(),

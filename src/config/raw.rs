@@ -14,6 +14,7 @@ use super::{
     issuer::RawIssuer,
     limits::{RawLimits, RawOtlp},
     listen::{RawListen, RawTls},
+    reload::{RawBundleLimits, RawReload},
 };
 
 /// The file as written; flags and environment are laid over it with [`RawConfig::set`].
@@ -32,6 +33,8 @@ pub(super) struct RawConfig {
     pub(super) caller: Vec<RawCaller>,
     pub(super) audit: RawAudit,
     pub(super) decide: RawDecide,
+    pub(super) reload: RawReload,
+    pub(super) bundle_limits: RawBundleLimits,
 }
 
 /// `[bundles.NAME]`.
@@ -89,7 +92,14 @@ impl RawConfig {
                 self.decide.max_level =
                     Some(parsed.map_err(|_| format!("expected a number, not `{value}`"))?);
             }
-            _ => return Err("there is no setting of this name".to_owned()),
+            _ => {
+                let set = match key.split_once('.') {
+                    Some(("reload", key)) => self.reload.set(key, value),
+                    Some(("bundle_limits", key)) => self.bundle_limits.set(key, value),
+                    _ => None,
+                };
+                return set.unwrap_or_else(|| Err("there is no setting of this name".to_owned()));
+            }
         }
         Ok(())
     }

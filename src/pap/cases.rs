@@ -53,7 +53,7 @@ pub fn run_cases(snapshot: &Snapshot, filter: Option<&str>) -> CaseReport {
     report
 }
 
-fn run_case(snapshot: &Snapshot, case: &Case) -> Option<CaseFailure> {
+pub(super) fn run_case(snapshot: &Snapshot, case: &Case) -> Option<CaseFailure> {
     let rehearsal = Rehearsal {
         subject: &case.subject,
         question: &case.question,

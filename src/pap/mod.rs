@@ -1,7 +1,11 @@
 //! The life of the rules: files → snapshot → cases → live.
 
+mod archive;
 mod cases;
+mod change;
 mod publish;
 
+pub use archive::{Archive, Kept};
 pub use cases::{CaseFailure, CaseReport, run_cases};
-pub use publish::{Publication, check, publish};
+pub use change::Change;
+pub use publish::{Checked, Expired, Publication, check, check_files, publish, serve, warnings};

@@ -17,15 +17,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of a byte offset in a file's text.
+    /// The place of a byte offset in a file's text; for many places, see [`Lines`].
     pub fn at(file: &Arc<str>, text: &str, offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            file: Arc::clone(file),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
-        }
+        Lines::new(file, text).place(offset)
     }
 
     /// The first character of a file.
@@ -34,6 +28,39 @@ impl Place {
             file: Arc::clone(file),
             line: 1,
             column: 1,
+        }
+    }
+}
+
+/// A file's text with its line starts, for finding many places in it.
+#[derive(Clone, Debug)]
+pub struct Lines<'t> {
+    file: Arc<str>,
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    /// Finds the lines of a text.
+    pub fn new(file: &Arc<str>, text: &'t str) -> Self {
+        let after_newline = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            file: Arc::clone(file),
+            text,
+            starts: std::iter::once(0).chain(after_newline).collect(),
+        }
+    }
+
+    /// The place of a byte offset.
+    pub fn place(&self, offset: usize) -> Place {
+        let offset = offset.min(self.text.len());
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied();
+        let before = self.text.get(start.unwrap_or(0)..offset).unwrap_or("");
+        Place {
+            file: Arc::clone(&self.file),
+            line,
+            column: before.chars().count() + 1,
         }
     }
 }
@@ -95,8 +122,7 @@ impl Fault {
     /// The faults of a Cedar diagnostic and those related to it, placed by their first label.
     pub(crate) fn from_diagnostic(
         rule: &'static str,
-        file: &Arc<str>,
-        text: &str,
+        lines: &Lines<'_>,
         diagnostic: &dyn Diagnostic,
     ) -> Vec<Self> {
         let offset = diagnostic
@@ -105,16 +131,13 @@ impl Fault {
             .map(|label| label.offset());
         let first = Self {
             rule,
-            place: Some(match offset {
-                Some(offset) => Place::at(file, text, offset),
-                None => Place::start(file),
-            }),
+            place: Some(lines.place(offset.unwrap_or(0))),
             message: diagnostic.to_string(),
             help: diagnostic.help().map(|help| help.to_string()),
         };
         let related = diagnostic.related().into_iter().flatten();
         std::iter::once(first)
-            .chain(related.flat_map(|other| Self::from_diagnostic(rule, file, text, other)))
+            .chain(related.flat_map(|other| Self::from_diagnostic(rule, lines, other)))
             .collect()
     }
 }

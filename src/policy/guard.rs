@@ -16,30 +16,63 @@ pub struct TextLimits {
     pub policy_bytes: usize,
     /// The greatest nesting of brackets and `if`.
     pub nesting: usize,
+    /// The greatest number of operators in one policy.
+    pub terms: usize,
+    /// The greatest depth of an expression, in operations.
+    pub depth: usize,
+    /// The greatest number of policies in a bundle.
+    pub policies: usize,
 }
 
 impl Default for TextLimits {
     fn default() -> Self {
         Self {
-            file_bytes: 16 << 20,
+            file_bytes: 64 << 20,
             policy_bytes: 64 << 10,
             nesting: 64,
+            terms: 2_048,
+            depth: 256,
+            policies: 200_000,
         }
     }
 }
 
-/// Checks size, nesting and characters of Cedar text: policies or a schema.
+/// The greatest size of a schema, in bytes.
+const SCHEMA_BYTES: usize = 1 << 20;
+
+/// Checks size, nesting, length and characters of a file of policies, and counts them.
 ///
 /// # Errors
 /// The first [`Fault`] found.
-pub fn check_text(file: &Arc<str>, text: &str, limits: TextLimits) -> Result<(), Fault> {
+pub fn check_policies(file: &Arc<str>, text: &str, limits: TextLimits) -> Result<usize, Fault> {
+    check(file, text, limits, Scan::default())
+}
+
+/// Checks size, nesting and characters of a schema.
+///
+/// # Errors
+/// The first [`Fault`] found.
+pub fn check_schema(file: &Arc<str>, text: &str, limits: TextLimits) -> Result<(), Fault> {
+    let limits = TextLimits {
+        file_bytes: SCHEMA_BYTES.min(limits.file_bytes),
+        policy_bytes: usize::MAX,
+        terms: usize::MAX,
+        ..limits
+    };
+    let scan = Scan {
+        angles: true,
+        ..Scan::default()
+    };
+    check(file, text, limits, scan).map(drop)
+}
+
+fn check(file: &Arc<str>, text: &str, limits: TextLimits, mut scan: Scan) -> Result<usize, Fault> {
     let fault =
         |rule, offset, message: String| Fault::at(rule, Place::at(file, text, offset), message);
     if text.len() > limits.file_bytes {
         let message = format!("file is larger than {} bytes", limits.file_bytes);
         return Err(fault("file_too_large", 0, message));
     }
-    let mut scan = Scan::default();
     for (offset, char) in text.char_indices() {
         if is_hidden(char) {
             let message = format!(
@@ -53,12 +86,18 @@ pub fn check_text(file: &Arc<str>, text: &str, limits: TextLimits) -> Result<(),
             let message = format!("nested more than {} deep", limits.nesting);
             return Err(fault("policy_too_deep", offset, message));
         }
+        if scan.terms > limits.terms {
+            let message = format!("policy has more than {} operators", limits.terms);
+            let help =
+                "write long chains as a set (`[…].contains(…)`, `in […]`), or split the policy";
+            return Err(fault("policy_too_long", offset, message).help(help));
+        }
         if offset - scan.statement_start > limits.policy_bytes {
             let message = format!("policy is larger than {} bytes", limits.policy_bytes);
             return Err(fault("policy_too_large", scan.statement_start, message));
         }
     }
-    Ok(())
+    Ok(scan.statements)
 }
 
 /// Byte order marks, NUL and the bidirectional controls of UAX #9 ("trojan source").
@@ -72,7 +111,13 @@ struct Scan {
     place: Where,
     depth: usize,
     ifs: usize,
+    /// Operators since the statement began. Cedar folds chains of them into a tree as deep as the
+    /// chain is long, and walks that tree by recursion.
+    terms: usize,
+    statements: usize,
     statement_start: usize,
+    /// Whether `<` and `>` are brackets, as they are in a schema.
+    angles: bool,
     word: Word,
     previous: char,
 }
@@ -123,13 +168,22 @@ impl Scan {
             }
             _ => Word::Boundary,
         };
+        // `==`, `&&` and the like are one operator; a row of `!` or `-` is as many as it is long.
+        let is_operator = |char| "+-*/.!&|=<>%".contains(char);
+        if is_operator(char) && (!is_operator(self.previous) || matches!(char, '!' | '-')) {
+            self.terms += 1;
+        }
         match char {
             '"' => self.place = Where::String,
             '/' if self.previous == '/' => self.place = Where::Comment,
             '(' | '[' | '{' => self.depth += 1,
             ')' | ']' | '}' => self.depth = self.depth.saturating_sub(1),
+            '<' if self.angles => self.depth += 1,
+            '>' if self.angles => self.depth = self.depth.saturating_sub(1),
             ';' if self.depth == 0 => {
                 self.ifs = 0;
+                self.terms = 0;
+                self.statements += 1;
                 self.statement_start = offset;
             }
             _ => {}
@@ -141,16 +195,20 @@ impl Scan {
 mod tests {
     use super::*;
 
+    const LIMITS: TextLimits = TextLimits {
+        file_bytes: 4096,
+        policy_bytes: 1024,
+        nesting: 8,
+        terms: 64,
+        depth: 16,
+        policies: 100,
+    };
+
     #[track_caller]
     fn check(text: &str, expected: Result<(), &str>) {
-        let limits = TextLimits {
-            file_bytes: 4096,
-            policy_bytes: 1024,
-            nesting: 8,
-        };
-        let found = check_text(&Arc::from("a.cedar"), text, limits);
+        let found = check_policies(&Arc::from("a.cedar"), text, LIMITS);
         assert_eq!(
-            found.as_ref().map_err(|fault| fault.rule).copied(),
+            found.as_ref().map(drop).map_err(|fault| fault.rule),
             expected,
             "{text}"
         );
@@ -178,6 +236,33 @@ mod tests {
         check(&" ".repeat(4097), Err("file_too_large"));
         check(&" ".repeat(1100), Err("policy_too_large"));
         check(&format!("{};", " ".repeat(1000)).repeat(4), Ok(()));
+    }
+
+    #[test]
+    fn chains_are_bounded_within_a_policy() {
+        check(&format!("{};", "a+".repeat(64)).repeat(3), Ok(()));
+        for term in ["a+", "a.", "a.b()", "a&&", "!", "-", "a == "] {
+            check(&term.repeat(65), Err("policy_too_long"));
+        }
+        check(
+            &format!("\"{}\" // {}\n", "+".repeat(65), "+".repeat(65)),
+            Ok(()),
+        );
+    }
+
+    #[test]
+    fn policies_are_counted_outside_of_brackets_strings_and_comments() {
+        let text = "permit(a, b, c); // ;\nforbid(a, b, c) when { \";\" == x };";
+        let counted = check_policies(&Arc::from("a.cedar"), text, LIMITS);
+        assert_eq!(counted, Ok(2));
+    }
+
+    #[test]
+    fn angle_brackets_nest_in_a_schema_alone() {
+        let (file, deep) = (Arc::from("x"), "Set<".repeat(9));
+        let rule = check_schema(&file, &deep, LIMITS).map_err(|fault| fault.rule);
+        assert_eq!(rule, Err("policy_too_deep"));
+        check(&deep, Ok(()));
     }
 
     #[test]

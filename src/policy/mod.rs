@@ -16,10 +16,10 @@ mod set;
 mod typing;
 
 pub use evaluate::{Evaluation, Request, evaluate};
-pub use fault::{Fault, Place};
-pub use guard::{TextLimits, check_text};
+pub use fault::{Fault, Lines, Place};
+pub use guard::{TextLimits, check_policies, check_schema};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
-pub use set::{Policy, PolicySet};
+pub use set::{Link, ParsedPolicies, Policy, PolicySet};
 pub use typing::{
     Member, RecordType, Type, TypeFault, missing_member, read, read_members as typed_members,
     read_record as typed_record,

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     core::{self, Entity, TypeName, Uid},
-    fault::Fault,
+    fault::{Fault, Lines},
     typing::{RecordType, Type, TypeFault},
 };
 use cedar_policy::SchemaFragment;
@@ -98,8 +98,9 @@ impl Schema {
     /// # Errors
     /// Every fault found.
     pub fn parse(file: &Arc<str>, text: &str, namespace: &str) -> Result<Self, Vec<Fault>> {
+        let lines = Lines::new(file, text);
         let placed =
-            |error: &dyn miette::Diagnostic| Fault::from_diagnostic("schema", file, text, error);
+            |error: &dyn miette::Diagnostic| Fault::from_diagnostic("schema", &lines, error);
         let whole = |message: String| vec![Fault::in_file("schema", file, message)];
         let (own, _) =
             SchemaFragment::from_cedarschema_str(text).map_err(|error| placed(&error))?;

@@ -1,13 +1,15 @@
 //! The policies of a bundle, validated.
 
-use std::sync::Arc;
-
-use cedar_policy::{ValidationMode, Validator};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     annotations::Annotations,
-    core::{self, Entities, Rule, Uid},
-    fault::{Fault, Place},
+    core::{self, Body, Entities, Invalid, PolicyValidator, Rule, Uid},
+    fault::{Fault, Lines, Place},
+    guard::TextLimits,
     index::Index,
     schema::Schema,
 };
@@ -16,9 +18,9 @@ use crate::model::{Challenge, Effect};
 /// One policy.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// `@id`, else `stem#n`.
+    /// `@id`, else `stem#n`; of a template's link, the link's own.
     pub id: Arc<str>,
-    /// Where it is written.
+    /// Where it is written; of a link, where its template is.
     pub place: Place,
     /// `file:line`, for answers.
     pub(super) place_text: Arc<str>,
@@ -29,6 +31,17 @@ pub struct Policy {
 }
 
 impl Policy {
+    fn new(id: Arc<str>, place: Place, annotations: Annotations, rule: Rule) -> Self {
+        Self {
+            id,
+            place_text: format!("{}:{}", place.file, place.line).into(),
+            reads_now: rule.reads_now(),
+            place,
+            annotations,
+            rule,
+        }
+    }
+
     /// What it does.
     pub fn effect(&self) -> Effect {
         self.rule.effect
@@ -38,6 +51,227 @@ impl Policy {
     pub fn challenge(&self) -> Option<&Challenge> {
         self.annotations.challenge.as_ref()
     }
+
+    /// The author's text, with the entities that a link fills in.
+    pub fn source(&self) -> String {
+        self.rule.source()
+    }
+
+    /// Whether it applies to every request.
+    pub fn is_unconditional(&self) -> bool {
+        self.rule.is_unconditional()
+    }
+
+    /// Whether evaluating it can fail though it is well typed.
+    pub fn may_error(&self) -> bool {
+        self.rule.may_error()
+    }
+}
+
+/// A template's link: which entities fill its slots.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The template's id.
+    pub template: String,
+    /// The id of the policy that comes of it.
+    pub id: String,
+    /// What `?principal` stands for.
+    pub principal: Option<Uid>,
+    /// What `?resource` stands for.
+    pub resource: Option<Uid>,
+    /// Where the link is written.
+    pub place: Place,
+}
+
+#[derive(Debug)]
+struct Template {
+    place: Place,
+    annotations: Annotations,
+    template: core::Template,
+}
+
+/// Policies as parsed, before a schema has seen them.
+#[derive(Debug, Default)]
+pub struct ParsedPolicies {
+    policies: Vec<Policy>,
+    templates: BTreeMap<Arc<str>, Template>,
+    /// Where each id is taken, by a policy or a template.
+    taken: HashMap<Arc<str>, Place>,
+}
+
+impl ParsedPolicies {
+    /// Parses files given as name and text; what can be parsed is there even where others are at
+    /// fault.
+    pub fn parse<'a>(
+        files: impl IntoIterator<Item = (&'a Arc<str>, &'a str)>,
+        limits: TextLimits,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
+        let mut parsed = Self::default();
+        for (file, text) in files {
+            let name = file.rsplit('/').next().unwrap_or(file);
+            let stem = name.strip_suffix(".cedar").unwrap_or(name);
+            for statement in core::parse(file, stem, text, limits.depth, faults) {
+                let core::Statement {
+                    id,
+                    place,
+                    annotations,
+                    body,
+                } = statement;
+                let pairs = annotations
+                    .iter()
+                    .map(|(name, text)| (name.as_str(), text.as_str()));
+                let annotations = match Annotations::read(pairs) {
+                    Ok(annotations) => annotations,
+                    Err(message) => {
+                        faults.push(Fault::at("annotation", place, message));
+                        continue;
+                    }
+                };
+                if let Some(first) = parsed.taken.get(&id) {
+                    let message = format!("policy id `{id}` is taken at {first}");
+                    faults.push(Fault::at("duplicate_policy_id", place, message));
+                    continue;
+                }
+                parsed.taken.insert(Arc::clone(&id), place.clone());
+                match body {
+                    Body::Rule(rule) => {
+                        parsed
+                            .policies
+                            .push(Policy::new(id, place, annotations, *rule));
+                    }
+                    Body::Template(template) => {
+                        let template = Template {
+                            place,
+                            annotations,
+                            template,
+                        };
+                        parsed.templates.insert(id, template);
+                    }
+                }
+            }
+        }
+        parsed
+    }
+
+    /// Makes a policy of every link. A template without any is at fault, since it would silently
+    /// grant or deny nothing.
+    pub fn link(&mut self, links: &[Link], faults: &mut Vec<Fault>) {
+        let mut taken: HashSet<&str> = HashSet::new();
+        let mut linked: HashSet<&str> = HashSet::new();
+        let mut made = Vec::new();
+        for link in links {
+            match self.link_one(link, &mut taken) {
+                Ok(policy) => made.push(policy),
+                Err(message) => {
+                    let message = format!("link `{}` {message}", link.id);
+                    faults.push(Fault::at("link", link.place.clone(), message));
+                }
+            }
+            linked.insert(&link.template);
+        }
+        for (id, template) in &self.templates {
+            if !linked.contains(&**id) {
+                let message = format!("template `{id}` is not linked, so it does nothing");
+                let help =
+                    "link it in `links.json`: {\"template\": …, \"id\": …, \"principal\": …}";
+                faults.push(
+                    Fault::at("unlinked_template", template.place.clone(), message).help(help),
+                );
+            }
+        }
+        self.policies.extend(made);
+    }
+
+    fn link_one<'l>(&self, link: &'l Link, taken: &mut HashSet<&'l str>) -> Result<Policy, String> {
+        let Some(template) = self.templates.get(link.template.as_str()) else {
+            return Err(match self.taken.contains_key(link.template.as_str()) {
+                true => format!("names `{}`, which is no template", link.template),
+                false => format!("names template `{}`, which does not exist", link.template),
+            });
+        };
+        if let Some(place) = self.taken.get(link.id.as_str()) {
+            return Err(format!("has an id that is taken at {place}"));
+        }
+        if !taken.insert(&link.id) {
+            return Err("is there twice".into());
+        }
+        let rule =
+            template
+                .template
+                .link(&link.id, link.principal.clone(), link.resource.clone())?;
+        Ok(Policy::new(
+            link.id.as_str().into(),
+            template.place.clone(),
+            template.annotations.clone(),
+            rule,
+        ))
+    }
+
+    /// Validates the policies against a schema.
+    ///
+    /// The smallest level (RFC 76) up to `max_level` that validates is kept: it says how deep the
+    /// entities of a request must be loaded.
+    ///
+    /// # Errors
+    /// Every policy at fault.
+    pub fn validate<'a>(
+        self,
+        text_of: impl Fn(&str) -> Option<&'a str>,
+        schema: &Schema,
+        max_level: u32,
+    ) -> Result<PolicySet, Vec<Fault>> {
+        let Self {
+            mut policies,
+            templates,
+            taken: _,
+        } = self;
+        policies.sort_by(|a, b| a.id.cmp(&b.id));
+        let rules = policies.iter().map(|policy| &policy.rule);
+        let level = PolicyValidator::new(schema.cedar())
+            .level(rules, max_level)
+            .map_err(|found| {
+                let places: HashMap<&str, &Place> = policies
+                    .iter()
+                    .map(|policy| (&*policy.id, &policy.place))
+                    .chain(templates.iter().map(|(id, it)| (&**id, &it.place)))
+                    .collect();
+                placed(&found, &places, text_of)
+            })?;
+        Ok(PolicySet {
+            index: Index::new(&policies, schema),
+            policies,
+            level,
+        })
+    }
+}
+
+fn placed<'a>(
+    found: &[Invalid],
+    places: &HashMap<&str, &Place>,
+    text_of: impl Fn(&str) -> Option<&'a str>,
+) -> Vec<Fault> {
+    let mut lines: HashMap<&str, Lines<'a>> = HashMap::new();
+    let mut faults = Vec::new();
+    for Invalid {
+        id,
+        kind,
+        diagnostic,
+    } in found
+    {
+        let Some((place, text)) = places
+            .get(id.as_str())
+            .and_then(|place| Some((*place, text_of(&place.file)?)))
+        else {
+            faults.push(Fault::general(kind, diagnostic.to_string()));
+            continue;
+        };
+        let lines = lines
+            .entry(&place.file)
+            .or_insert_with(|| Lines::new(&place.file, text));
+        faults.extend(Fault::from_diagnostic(kind, lines, &**diagnostic));
+    }
+    faults
 }
 
 /// The policies of a bundle, in the order of their ids.
@@ -45,104 +279,10 @@ impl Policy {
 pub struct PolicySet {
     policies: Vec<Policy>,
     index: Index,
-    cedar: cedar_policy::PolicySet,
     level: u32,
 }
 
 impl PolicySet {
-    /// Parses files given as name and text, and validates them together against the schema.
-    ///
-    /// The smallest level (RFC 76) up to `max_level` that validates is kept: it says how deep the
-    /// entities of a request must be loaded.
-    ///
-    /// # Errors
-    /// Every fault found in any file.
-    pub fn parse<'a>(
-        files: impl IntoIterator<Item = (&'a Arc<str>, &'a str)>,
-        schema: &Schema,
-        max_level: u32,
-    ) -> Result<Self, Vec<Fault>> {
-        let files: Vec<(&Arc<str>, &str)> = files.into_iter().collect();
-        let mut policies = Vec::new();
-        let mut faults = Vec::new();
-        for (file, text) in &files {
-            let stem = file
-                .rsplit('/')
-                .next()
-                .unwrap_or(file)
-                .trim_end_matches(".cedar");
-            match core::parse(file, stem, text) {
-                Ok(statements) => {
-                    for statement in statements {
-                        match Policy::new(statement) {
-                            Ok(policy) => policies.push(policy),
-                            Err(fault) => faults.push(fault),
-                        }
-                    }
-                }
-                Err(found) => faults.extend(found),
-            }
-        }
-        policies.sort_by(|a, b| a.id.cmp(&b.id));
-        for pair in policies.windows(2) {
-            if let [first, second] = pair
-                && first.id == second.id
-            {
-                let message = format!("policy id `{}` is taken at {}", first.id, first.place);
-                faults.push(Fault::at(
-                    "duplicate_policy_id",
-                    second.place.clone(),
-                    message,
-                ));
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let cedar = core::cedar_set(policies.iter().map(|policy| &policy.rule))
-            .map_err(|message| vec![Fault::general("duplicate_policy_id", message)])?;
-        let mut set = Self {
-            index: Index::new(&policies, schema),
-            policies,
-            cedar,
-            level: 0,
-        };
-        set.level = set.validate(&files, schema, max_level)?;
-        Ok(set)
-    }
-
-    fn validate(
-        &self,
-        files: &[(&Arc<str>, &str)],
-        schema: &Schema,
-        max_level: u32,
-    ) -> Result<u32, Vec<Fault>> {
-        let validator = Validator::new(schema.cedar().clone());
-        let mut found = validator.validate(&self.cedar, ValidationMode::Strict);
-        let mut rule = "validate";
-        if found.validation_passed() {
-            for level in 0..=max_level {
-                found = validator.validate_with_level(&self.cedar, ValidationMode::Strict, level);
-                if found.validation_passed() {
-                    return Ok(level);
-                }
-            }
-            rule = "level";
-        }
-        let faults = found.validation_errors().flat_map(|error| {
-            let policy = self.get(AsRef::<str>::as_ref(error.policy_id()));
-            let text = policy.and_then(|policy| {
-                let file = files.iter().find(|(file, _)| **file == policy.place.file);
-                file.map(|(file, text)| (*file, *text))
-            });
-            match text {
-                Some((file, text)) => Fault::from_diagnostic(rule, file, text, error),
-                None => vec![Fault::general(rule, error.to_string())],
-            }
-        });
-        Err(faults.collect())
-    }
-
     /// The policies, in the order of their ids.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
@@ -169,37 +309,8 @@ impl PolicySet {
         self.policies.get(n)
     }
 
-    /// The policies as Cedar's own authorizer takes them.
-    pub fn cedar(&self) -> &cedar_policy::PolicySet {
-        &self.cedar
-    }
-
     /// How many entity dereferences deep the policies look (RFC 76).
     pub fn level(&self) -> u32 {
         self.level
-    }
-}
-
-impl Policy {
-    fn new(statement: core::Statement) -> Result<Self, Fault> {
-        let core::Statement {
-            id,
-            place,
-            annotations,
-            rule,
-        } = statement;
-        let pairs = annotations
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()));
-        let annotations = Annotations::read(pairs)
-            .map_err(|message| Fault::at("annotation", place.clone(), message))?;
-        Ok(Self {
-            id,
-            place_text: format!("{}:{}", place.file, place.line).into(),
-            reads_now: rule.reads_now(),
-            place,
-            annotations,
-            rule,
-        })
     }
 }

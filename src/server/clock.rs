@@ -1,5 +1,7 @@
 //! The only place where the clock is read.
 
+use std::time::{Duration, Instant};
+
 use crate::model::Timestamp;
 
 /// The current time.
@@ -18,4 +20,14 @@ pub fn now() -> Timestamp {
 )]
 pub(super) fn instant() -> tokio::time::Instant {
     tokio::time::Instant::now()
+}
+
+/// Starts a watch that tells whether `budget` is over.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader; everything else is told the time"
+)]
+pub(super) fn expires_after(budget: Duration) -> impl Fn() -> bool {
+    let start = Instant::now();
+    move || start.elapsed() > budget
 }

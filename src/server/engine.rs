@@ -1,18 +1,30 @@
 //! The decision point and the state of its rules, from the configuration.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{ServerError, clock, example};
+use tokio::sync::Semaphore;
+
+use super::{
+    ServerError, clock,
+    reload::{Keeper, Keeping, Status},
+};
 use crate::{
-    admin::probe::{BundleState, Readiness, ReadinessSource},
+    admin::probe::{BundleState, Degraded, Readiness, ReadinessSource},
     audit::Recorder,
     authn::{Callers, KeyHealth, KeyTask, TokenVerifier},
-    bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles},
-    config::{BundleConfig, CallerConfig, DecideConfig, IssuerConfig},
+    bundle::{BundleLimits, CompileOptions, LiveBundles},
+    config::{
+        BundleConfig, BundleLimitsConfig, CallerConfig, DecideConfig, IssuerConfig, ReloadConfig,
+    },
+    metrics::Metrics,
     model::{BundleName, IssuerName},
-    pap::publish,
+    pap::Archive,
     pdp::Pdp,
-    policy::{Fault, TextLimits},
+    policy::TextLimits,
+    watch::WatchOptions,
 };
 
 /// What the decision point is made of.
@@ -22,32 +34,65 @@ pub(super) struct Parts {
     pub(super) issuers: Vec<IssuerConfig>,
     pub(super) callers: Vec<CallerConfig>,
     pub(super) decide: DecideConfig,
+    pub(super) reload: ReloadConfig,
+    pub(super) limits: BundleLimitsConfig,
+    pub(super) data: PathBuf,
     pub(super) dev: bool,
     pub(super) recorder: Recorder,
+    pub(super) metrics: Arc<Metrics>,
 }
 
-/// A decision point that answers, and what probes are told of it.
+/// A decision point that answers, what probes are told of it, and who keeps its rules.
 pub(super) struct Engine {
     pub(super) pdp: Arc<Pdp>,
     pub(super) readiness: ReadinessSource,
+    pub(super) keepers: Vec<Keeper>,
     /// Each keeps one issuer's keys fresh.
     pub(super) key_tasks: Vec<KeyTask>,
 }
 
-/// Reads the keys, publishes every bundle, and builds the decision point over them.
-pub(super) fn assemble(parts: Parts) -> Result<Engine, ServerError> {
+/// Reads the keys, serves every bundle that can be, and builds the decision point over them.
+pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
     let Parts {
         bundles,
         default_bundle,
         issuers,
         callers,
         decide,
+        reload,
+        limits,
+        data,
         dev,
         recorder,
+        metrics,
     } = parts;
     let tokens = Arc::new(TokenVerifier::new(&issuers)?);
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.name.clone()));
-    publish_all(&bundles, &issuers, &live, decide, dev)?;
+    let turn = Arc::new(Semaphore::new(1));
+    let mut keepers = Vec::with_capacity(bundles.len());
+    for bundle in &bundles {
+        let keeping = Keeping {
+            name: bundle.name.clone(),
+            path: source(&bundle.path, dev),
+            live: live.clone(),
+            archive: Archive::new(&data, &bundle.name),
+            options: compile_options(bundle, &issuers, decide, reload, limits),
+            limits: BundleLimits {
+                bytes: limits.bundle_bytes,
+                ..BundleLimits::default()
+            },
+            watch: WatchOptions {
+                poll: reload.poll,
+                settle: reload.settle,
+                lost: reload.lost,
+                events: reload.events,
+            },
+            gate_budget: reload.gate_budget,
+            metrics: Arc::clone(&metrics),
+            turn: Arc::clone(&turn),
+        };
+        keepers.push(Keeper::start(keeping).await);
+    }
     let pdp = Pdp::new(
         &bundles,
         default_bundle,
@@ -56,87 +101,74 @@ pub(super) fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         Arc::clone(&tokens),
         recorder,
     );
+    let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();
     Ok(Engine {
         pdp: Arc::new(pdp),
         key_tasks: tokens.tasks(),
-        readiness: Arc::new(move || readiness(&live, &tokens)),
+        readiness: Arc::new(move || readiness(&live, &statuses, &tokens)),
+        keepers,
     })
 }
 
-fn publish_all(
-    bundles: &[BundleConfig],
+fn compile_options(
+    bundle: &BundleConfig,
     issuers: &[IssuerConfig],
-    live: &LiveBundles,
     decide: DecideConfig,
-    dev: bool,
-) -> Result<(), ServerError> {
-    for bundle in bundles {
-        let trusted = || {
-            issuers
-                .iter()
-                .map(|it| it.name.clone())
-                .collect::<Vec<IssuerName>>()
-        };
-        let options = CompileOptions {
-            strict_errors: decide.strict_errors,
-            max_level: decide.max_level,
-            issuers: Some(bundle.issuers.clone().unwrap_or_else(trusted)),
-            text: TextLimits::default(),
-        };
-        let refused = |faults| ServerError::Invalid {
-            path: bundle.path.clone(),
-            faults,
-        };
-        let Some((name, place)) = live.get(bundle.name.as_str()) else {
-            continue;
-        };
-        let files = read(&bundle.path, dev).map_err(refused)?;
-        let published = publish(place, &files, &options).map_err(refused)?;
-        tracing::info!(
-            bundle = %name,
-            digest = %published.digest,
-            policies = published.policies,
-            cases = published.cases,
-            "bundle published"
-        );
+    reload: ReloadConfig,
+    limits: BundleLimitsConfig,
+) -> CompileOptions {
+    let trusted = || -> Vec<IssuerName> { issuers.iter().map(|it| it.name.clone()).collect() };
+    CompileOptions {
+        strict_errors: decide.strict_errors,
+        max_level: decide.max_level,
+        gate: reload.gate,
+        issuers: Some(bundle.issuers.clone().unwrap_or_else(trusted)),
+        text: TextLimits {
+            file_bytes: limits.bundle_bytes,
+            policy_bytes: limits.policy_bytes,
+            policies: limits.policies,
+            ..TextLimits::default()
+        },
     }
-    Ok(())
 }
 
-/// A bundle's files; development without a directory has the example.
-fn read(path: &Path, dev: bool) -> Result<BundleFiles, Vec<Fault>> {
+/// Where a bundle's rules come from; development without a directory has the example.
+fn source(path: &Path, dev: bool) -> Option<PathBuf> {
     if dev && path == Path::new("policies") && !path.exists() {
         tracing::info!("no directory `policies` here: serving the built-in example");
-        return Ok(example::files());
+        return None;
     }
-    BundleFiles::read(path, BundleLimits::default())
+    Some(path.to_owned())
 }
 
-fn readiness(live: &LiveBundles, tokens: &TokenVerifier) -> Readiness {
+fn readiness(live: &LiveBundles, statuses: &[Arc<Status>], tokens: &TokenVerifier) -> Readiness {
     let bundles = live.iter().map(|(name, place)| BundleState {
         name: name.clone(),
         digest: place.pin().map(|snapshot| snapshot.digest),
     });
+    let keys = tokens.pin().health(clock::now());
+    let of_bundles = statuses.iter().flat_map(|status| status.degraded());
     Readiness {
         bundles: bundles.collect(),
-        degraded: tokens
-            .pin()
-            .health(clock::now())
-            .iter()
-            .filter_map(key_trouble)
+        degraded: of_bundles
+            .chain(keys.iter().filter_map(key_trouble))
             .collect(),
     }
 }
 
 /// What is wrong with an issuer's keys, if anything is.
-fn key_trouble(health: &KeyHealth) -> Option<String> {
+fn key_trouble(health: &KeyHealth) -> Option<Degraded> {
     let fault = health.fault.as_deref().unwrap_or("none could be read yet");
     let issuer = &health.issuer;
-    match (health.usable, &health.fault) {
-        (true, None) => None,
-        (true, Some(_)) => Some(format!(
-            "keys of issuer `{issuer}` are the last good ones: {fault}"
-        )),
-        (false, _) => Some(format!("keys of issuer `{issuer}` are missing: {fault}")),
-    }
+    let detail = match (health.usable, &health.fault) {
+        (true, None) => return None,
+        (true, Some(_)) => format!("keys of issuer `{issuer}` are the last good ones: {fault}"),
+        (false, _) => format!("keys of issuer `{issuer}` are missing: {fault}"),
+    };
+    Some(Degraded {
+        bundle: None,
+        what: "keys",
+        detail,
+        faults: Vec::new(),
+    })
 }

@@ -5,11 +5,7 @@ use std::{io, path::PathBuf};
 use crate::{
     authn::{DevFault, KeysFault},
     config::ListenAddress,
-    policy::Fault,
 };
-
-/// Faults of a bundle that are told at once.
-const SHOWN_FAULTS: usize = 20;
 
 /// Why the server does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +51,6 @@ pub enum ServerError {
         /// Why not.
         source: io::Error,
     },
-    /// A bundle that must not be served.
-    #[error("`{}` is not valid:\n{}", path.display(), lines(faults))]
-    Invalid {
-        /// Its directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        faults: Vec<Fault>,
-    },
     /// The keys of an issuer cannot be had.
     #[error(transparent)]
     Keys(#[from] KeysFault),
@@ -83,15 +71,6 @@ pub enum ServerError {
         /// How.
         why: String,
     },
-}
-
-fn lines(faults: &[Fault]) -> String {
-    let shown = faults.iter().take(SHOWN_FAULTS);
-    let mut lines: Vec<_> = shown.map(|fault| format!("  {fault}")).collect();
-    if faults.len() > SHOWN_FAULTS {
-        lines.push(format!("  and {} more", faults.len() - SHOWN_FAULTS));
-    }
-    lines.join("\n")
 }
 
 impl ServerError {

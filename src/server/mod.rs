@@ -11,6 +11,7 @@ mod example;
 mod grpc;
 mod keys;
 mod listen;
+mod reload;
 mod tasks;
 pub mod telemetry;
 mod tls;
@@ -98,6 +99,8 @@ impl Server {
             callers,
             audit,
             decide,
+            reload,
+            bundle_limits,
             dev,
         } = config;
         prepare_data(&data, dev)?;
@@ -136,9 +139,14 @@ impl Server {
             issuers,
             callers,
             decide,
+            reload,
+            limits: bundle_limits,
+            data,
             dev,
             recorder: recorder.clone(),
-        })?;
+            metrics: Arc::clone(&metrics),
+        })
+        .await?;
         Ok(Self {
             grpc,
             probe,
@@ -178,6 +186,7 @@ impl Server {
                 Engine {
                     pdp,
                     readiness,
+                    keepers,
                     key_tasks,
                 },
             recorder,
@@ -193,6 +202,10 @@ impl Server {
             tasks.spawn("decision log", async move {
                 writer.run(drain).await.map_err(|why| why.to_string())
             });
+        }
+        for keeper in keepers {
+            let closing = reached(&phase, Phase::Closing);
+            tasks.spawn("reload", keeper.run(closing));
         }
         for task in key_tasks {
             tasks.spawn("issuer keys", async move {
@@ -266,8 +279,14 @@ fn with_certificates(
     let Some(tls) = tls else { return readiness };
     Arc::new(move || {
         let mut state = readiness();
-        let fault = tls.fault().map(|why| format!("certificates: {why}"));
-        state.degraded.extend(fault);
+        state
+            .degraded
+            .extend(tls.fault().map(|detail| probe::Degraded {
+                bundle: None,
+                what: "certificates",
+                detail,
+                faults: Vec::new(),
+            }));
         state
     })
 }

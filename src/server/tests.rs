@@ -302,8 +302,11 @@ async fn a_bundle_that_is_not_valid_is_told_and_not_served() {
         "permit (principal, action, resource)",
     )
     .unwrap();
-    let why = Server::open(config).await.unwrap_err().to_string();
-    assert!(why.contains("orders.cedar:1"), "{why}");
+    let server = Server::open(config).await.unwrap();
+    let state = (server.engine.readiness)();
+    assert!(!state.is_ready());
+    let told = serde_json::to_string(&state.degraded).unwrap();
+    assert!(told.contains("orders.cedar\",\"line\":1"), "{told}");
 }
 
 #[tokio::test]

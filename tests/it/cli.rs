@@ -245,20 +245,6 @@ fn bundles_are_judged_by_exit_code() {
     );
     run(dir.path(), &["validate"], 0, "1 cases");
     run(dir.path(), &["test"], 4, "nobody goes");
-    run(
-        dir.path(),
-        &[
-            "serve",
-            "--dev",
-            "--grpc",
-            "127.0.0.1:0",
-            "--probe",
-            "127.0.0.1:0",
-        ],
-        3,
-        "nobody goes",
-    );
-
     write(
         "go.cedar",
         "permit (principal, action, resource) when { principal.x };",

@@ -87,7 +87,7 @@ fn policies() {
     );
     check(
         "permit(principal == ?principal, action, resource);",
-        &["all.cedar:1:1 template"],
+        &["all.cedar:1:1 unlinked_template"],
     );
     check(
         "@id(\"x\")permit(principal,action,resource);\n@id(\"x\")forbid(principal,action,resource);",

@@ -21,3 +21,4 @@ mod matrix;
 mod oidc;
 mod oracle;
 mod promises;
+mod reload;

@@ -9,6 +9,7 @@ mod eval;
 mod head;
 mod text;
 mod types;
+mod validate;
 mod value;
 
 pub use cedar_policy_core::{
@@ -21,8 +22,9 @@ pub use entity::{attributes, entities, entity, entity_references, find, uid};
 pub(super) use eval::{Evaluator, RuleError};
 pub(super) use head::{ActionScope, Scope};
 pub use text::Rule;
-pub(super) use text::{Statement, cedar_set, parse};
+pub(super) use text::{Body, Statement, Template, parse};
 pub(super) use types::{actions, entity_types};
+pub(super) use validate::{Invalid, PolicyValidator};
 pub use value::{
     bool, datetime, decimal, duration, entity_value, ip, long, record, references, set, string,
 };

@@ -1,15 +1,19 @@
 //! Policy text → rules with places.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use cedar_policy_core::{
-    ast::{self, Expr, ExprKind, PolicyID, SlotEnv, Var},
+    ast::{self, Expr, ExprKind, PolicyID, SlotEnv, SlotId, Var},
     parser::{Loc, text_to_cst::parse_policies},
 };
 
+use super::{Scope, Uid};
 use crate::{
     model::Effect,
-    policy::fault::{Fault, Place},
+    policy::fault::{Fault, Lines, Place},
 };
 
 /// A policy as the engine evaluates it: its head is the index's business, its conditions are kept.
@@ -21,78 +25,174 @@ pub struct Rule {
     pub(super) policy: ast::Policy,
 }
 
+/// A policy with holes, of which links make rules.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Template(Arc<ast::Template>);
+
 /// One statement of a file.
 pub(in crate::policy) struct Statement {
     pub(in crate::policy) id: Arc<str>,
     pub(in crate::policy) place: Place,
     pub(in crate::policy) annotations: Vec<(String, String)>,
-    pub(in crate::policy) rule: Rule,
+    pub(in crate::policy) body: Body,
+}
+
+/// What a statement says.
+pub(in crate::policy) enum Body {
+    Rule(Box<Rule>),
+    Template(Template),
 }
 
 /// Parses a file of policies once, naming each by its `@id`, else `stem#n` (counted from 1).
 ///
-/// # Errors
-/// Every fault that the parser can tell.
+/// The statements that can be told are given even where others are at fault.
 pub(in crate::policy) fn parse(
     file: &Arc<str>,
     stem: &str,
     text: &str,
-) -> Result<Vec<Statement>, Vec<Fault>> {
-    let parsed = parse_policies(text)
-        .map_err(|errors| Fault::from_diagnostic("parse", file, text, &errors))?;
+    depth: usize,
+    faults: &mut Vec<Fault>,
+) -> Vec<Statement> {
+    let lines = Lines::new(file, text);
+    let parsed = match parse_policies(text) {
+        Ok(parsed) => parsed,
+        Err(errors) => {
+            faults.extend(Fault::from_diagnostic("parse", &lines, &errors));
+            return Vec::new();
+        }
+    };
     let nodes = parsed.as_inner().map(|policies| policies.0.as_slice());
     let mut statements = Vec::new();
-    let mut faults = Vec::new();
     for (n, node) in nodes.unwrap_or_default().iter().enumerate() {
         let fallback = PolicyID::from_string(format!("{stem}#{}", n + 1));
-        let template = match node.to_template(fallback) {
-            Ok(template) => template,
-            Err(errors) => {
-                faults.extend(Fault::from_diagnostic("parse", file, text, &errors));
-                continue;
-            }
-        };
-        let offset = template.loc().map_or(0, Loc::start);
-        let place = Place::at(file, text, offset);
-        let annotations: Vec<(String, String)> = template
-            .annotations()
-            .map(|(name, value)| (name.to_string(), value.val.to_string()))
-            .collect();
-        if !template.is_static() {
-            let fault = Fault::at(
-                "template",
-                place,
-                "templates are not linked by anything here",
-            );
-            faults.push(fault.help("write the entity in place of `?principal` or `?resource`"));
-            continue;
-        }
-        let id = annotations
-            .iter()
-            .find(|(name, _)| name == "id")
-            .map(|(_, id)| id.clone());
-        let template = match id {
-            Some(id) if id.is_empty() => {
-                faults.push(Fault::at("policy_id", place, "`@id` is empty"));
-                continue;
-            }
-            Some(id) => template.new_id(PolicyID::from_string(id)),
-            None => template,
-        };
-        match ast::Template::try_as_policy(Arc::new(template)) {
-            Ok(policy) => statements.push(Statement {
-                id: policy.id().to_string().into(),
-                place,
-                annotations,
-                rule: Rule::new(policy),
-            }),
-            Err(error) => faults.push(Fault::at("parse", place, error.to_string())),
+        match node.to_template(fallback) {
+            Ok(template) => match statement(template, &lines, depth) {
+                Ok(statement) => statements.push(statement),
+                Err(fault) => faults.push(fault),
+            },
+            Err(errors) => faults.extend(Fault::from_diagnostic("parse", &lines, &errors)),
         }
     }
-    if faults.is_empty() {
-        Ok(statements)
-    } else {
-        Err(faults)
+    statements
+}
+
+fn statement(template: ast::Template, lines: &Lines<'_>, depth: usize) -> Result<Statement, Fault> {
+    let place = lines.place(template.loc().map_or(0, Loc::start));
+    if template
+        .non_scope_constraints()
+        .is_some_and(|conditions| deeper_than(conditions, depth))
+    {
+        let message = format!("an expression is more than {depth} operations deep");
+        let help = "write long chains as a set (`[…].contains(…)`, `in […]`), or split the policy";
+        return Err(Fault::at("policy_too_deep", place, message).help(help));
+    }
+    let annotations: Vec<(String, String)> = template
+        .annotations()
+        .map(|(name, value)| (name.to_string(), value.val.to_string()))
+        .collect();
+    let id = annotations
+        .iter()
+        .find(|(name, _)| name == "id")
+        .map(|(_, id)| id.clone());
+    let template = match id {
+        Some(id) if id.is_empty() => {
+            return Err(Fault::at("policy_id", place, "`@id` is empty"));
+        }
+        Some(id) => template.new_id(PolicyID::from_string(id)),
+        None => template,
+    };
+    let id: Arc<str> = template.id().to_string().into();
+    let body = match template.is_static() {
+        false => Body::Template(Template(Arc::new(template))),
+        true => match ast::Template::try_as_policy(Arc::new(template)) {
+            Ok(policy) => Body::Rule(Box::new(Rule::new(policy))),
+            Err(error) => return Err(Fault::at("parse", place, error.to_string())),
+        },
+    };
+    Ok(Statement {
+        id,
+        place,
+        annotations,
+        body,
+    })
+}
+
+/// Whether an expression nests deeper than `limit`, found without recursion.
+fn deeper_than(expr: &Expr, limit: usize) -> bool {
+    let mut open = vec![(expr, 1_usize)];
+    while let Some((expr, depth)) = open.pop() {
+        if depth > limit {
+            return true;
+        }
+        let mut push = |inner| open.push((inner, depth + 1));
+        match expr.expr_kind() {
+            ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => {}
+            ExprKind::If {
+                test_expr,
+                then_expr,
+                else_expr,
+            } => [test_expr, then_expr, else_expr]
+                .into_iter()
+                .for_each(|inner| push(inner)),
+            ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+                push(left);
+                push(right);
+            }
+            ExprKind::BinaryApp { arg1, arg2, .. } => {
+                push(arg1);
+                push(arg2);
+            }
+            ExprKind::UnaryApp { arg, .. } => push(arg),
+            ExprKind::GetAttr { expr, .. }
+            | ExprKind::HasAttr { expr, .. }
+            | ExprKind::ExtHasAttr { expr, .. }
+            | ExprKind::Like { expr, .. }
+            | ExprKind::Is { expr, .. } => push(expr),
+            ExprKind::ExtensionFunctionApp { args, .. } => args.iter().for_each(push),
+            ExprKind::Set(items) => items.iter().for_each(push),
+            ExprKind::Record(members) => members.values().for_each(push),
+        }
+    }
+    false
+}
+
+impl Template {
+    /// Fills its slots.
+    ///
+    /// # Errors
+    /// Which slot lacks its entity, or has one that the template does not take.
+    pub(in crate::policy) fn link(
+        &self,
+        id: &str,
+        principal: Option<Uid>,
+        resource: Option<Uid>,
+    ) -> Result<Rule, String> {
+        let given: HashMap<SlotId, Uid> = [
+            (SlotId::principal(), principal),
+            (SlotId::resource(), resource),
+        ]
+        .into_iter()
+        .filter_map(|(slot, uid)| Some((slot, uid?)))
+        .collect();
+        let wanted: HashSet<SlotId> = self.0.slots().map(|slot| slot.id).collect();
+        let id_of = self.0.id();
+        if let Some(slot) = wanted.iter().find(|slot| !given.contains_key(slot)) {
+            let name = slot.to_string();
+            return Err(format!(
+                "lacks `{}`, which template `{id_of}` takes (`{name}`)",
+                name.trim_start_matches('?')
+            ));
+        }
+        if let Some(slot) = given.keys().find(|slot| !wanted.contains(slot)) {
+            let name = slot.to_string();
+            return Err(format!(
+                "has `{}`, but template `{id_of}` has no `{name}`",
+                name.trim_start_matches('?')
+            ));
+        }
+        ast::Template::link(Arc::clone(&self.0), PolicyID::from_string(id), given)
+            .map(Rule::new)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -107,6 +207,54 @@ impl Rule {
             slots: policy.env().clone(),
             policy,
         }
+    }
+
+    /// The author's text, with the entities that fill its slots.
+    pub(in crate::policy) fn source(&self) -> String {
+        let mut text = match self.policy.loc().and_then(Loc::snippet) {
+            Some(text) => text.to_owned(),
+            None => self.policy.to_string(),
+        };
+        let mut slots: Vec<String> = self
+            .slots
+            .iter()
+            .map(|(slot, uid)| format!("\n{slot} = {uid}"))
+            .collect();
+        slots.sort();
+        text.extend(slots);
+        text
+    }
+
+    /// Whether it applies to every request: any principal, action and resource, no condition.
+    pub(in crate::policy) fn is_unconditional(&self) -> bool {
+        let holds_always = |expr: &Expr| {
+            expr.subexpressions().all(|inner| {
+                matches!(inner.expr_kind(), ExprKind::And { .. })
+                    || matches!(inner.expr_kind(), ExprKind::Lit(ast::Literal::Bool(true)))
+            })
+        };
+        self.principal_scope() == Some(Scope::Any)
+            && self.action_scope().is_none()
+            && self.resource_scope() == Some(Scope::Any)
+            && self.conditions.as_deref().is_none_or(holds_always)
+    }
+
+    /// Whether evaluation can fail though the rule is well typed: integers and dates overflow.
+    pub(in crate::policy) fn may_error(&self) -> bool {
+        let fails = |expr: &Expr| match expr.expr_kind() {
+            ExprKind::BinaryApp { op, .. } => matches!(
+                op,
+                ast::BinaryOp::Add | ast::BinaryOp::Sub | ast::BinaryOp::Mul
+            ),
+            ExprKind::UnaryApp { op, .. } => matches!(op, ast::UnaryOp::Neg),
+            ExprKind::ExtensionFunctionApp { fn_name, .. } => {
+                matches!(fn_name.to_string().as_str(), "offset" | "durationSince")
+            }
+            _ => false,
+        };
+        self.conditions
+            .iter()
+            .any(|conditions| conditions.subexpressions().any(fails))
     }
 
     /// Whether the conditions may depend on `context.now`.
@@ -132,19 +280,4 @@ impl Rule {
             .count();
         uses > other_members
     }
-}
-
-/// The policies as Cedar's own validator and authorizer take them.
-///
-/// # Errors
-/// The id that occurs twice.
-pub(in crate::policy) fn cedar_set<'a>(
-    rules: impl Iterator<Item = &'a Rule>,
-) -> Result<cedar_policy::PolicySet, String> {
-    let mut set = ast::PolicySet::new();
-    for rule in rules {
-        set.add(rule.policy.clone())
-            .map_err(|error| error.to_string())?;
-    }
-    Ok(set.into())
 }
