@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .skip_debug([
             "doorward.v1.CheckRequest",
             "doorward.v1.CheckRequest.subject",
+            "doorward.v1.CheckBatchRequest",
+            "doorward.v1.CheckBatchRequest.subject",
             "doorward.v1.HttpQuestion",
         ])
         .compile_fds(files)?;

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench evaluate`
 
+#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+
 mod common;
 
 use std::{hint::black_box, sync::Arc};

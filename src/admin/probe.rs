@@ -36,7 +36,7 @@ pub struct Degraded {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleName>,
     /// `refused` (new content), `restored` (the last published is served), `not_kept` (for a restart),
-    /// `poll_only` (no events of changed files) or `keys` (of an issuer).
+    /// `poll_only` (no events of changed files), `keys` (of an issuer) or `certificates`.
     pub what: &'static str,
     /// In words.
     pub detail: String,
@@ -64,12 +64,15 @@ impl Readiness {
 /// Tells the state of the rules whenever it is asked.
 pub type ReadinessSource = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
-/// The routes of the probe listener.
-pub fn router(readiness: ReadinessSource, metrics: Arc<Metrics>) -> Router {
+/// Sets what is looked up rather than counted: the depth of queues, the age of keys.
+pub type Sampler = Arc<dyn Fn(&Metrics) + Send + Sync>;
+
+/// The routes of the probe listener; `sample` runs before each page of metrics.
+pub fn router(readiness: ReadinessSource, metrics: Arc<Metrics>, sample: Sampler) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(render).with_state(metrics))
+        .route("/metrics", get(render).with_state((metrics, sample)))
 }
 
 async fn readyz(State(readiness): State<ReadinessSource>) -> impl IntoResponse {
@@ -92,7 +95,8 @@ async fn readyz(State(readiness): State<ReadinessSource>) -> impl IntoResponse {
     }
 }
 
-async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+async fn render(State((metrics, sample)): State<(Arc<Metrics>, Sampler)>) -> impl IntoResponse {
+    sample(&metrics);
     ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
 }
 
@@ -121,7 +125,7 @@ mod tests {
             }],
             degraded: degraded.clone(),
         });
-        let app = router(source, Arc::new(Metrics::new()));
+        let app = router(source, Arc::new(Metrics::new()), Arc::new(|_| {}));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

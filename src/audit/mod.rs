@@ -31,6 +31,9 @@ pub use writer::Writer;
 /// some 8 KiB at most, so the queue stays below 64 MiB.
 const QUEUE: usize = 8 * 1024;
 
+/// The target of the spans and events that make up traces.
+pub const TRACE: &str = "doorward::request";
+
 /// Takes records; cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
@@ -92,12 +95,33 @@ impl Recorder {
         }
     }
 
+    /// Counts the time of a stage of an answer that began at `since`; when the next one begins.
+    pub fn lap(&self, stage: &'static str, since: Timestamp) -> Timestamp {
+        let Some(inner) = &self.inner else {
+            return since;
+        };
+        let now = (inner.clock)();
+        let taken = now.duration_since(since).as_secs_f64();
+        inner.metrics.stage(stage, taken.max(0.0));
+        now
+    }
+
+    /// Records that wait for the writer, and how many may.
+    pub fn queue(&self) -> (usize, usize) {
+        let queue = self.inner.as_ref().and_then(|inner| inner.queue.as_ref());
+        queue.map_or((0, 0), |queue| {
+            let room = queue.max_capacity();
+            (room - queue.capacity(), room)
+        })
+    }
+
     /// Counts a record and hands it to the writer, with its latency from `record.time` to now.
     pub fn record(&self, mut record: Record) {
         let Some(inner) = &self.inner else { return };
         let taken = (inner.clock)().duration_since(record.time);
         record.latency_us = u64::try_from(taken.as_micros()).unwrap_or(0);
         count(&inner.metrics, &record, taken.as_secs_f64());
+        trace(&record);
         let Some(queue) = &inner.queue else { return };
         line::shorten(&mut record);
         if queue.try_send(record).is_err() {
@@ -107,13 +131,43 @@ impl Recorder {
     }
 }
 
+/// Tells the trace that the request is a part of, if anyone listens.
+fn trace(record: &Record) {
+    if !tracing::enabled!(target: TRACE, tracing::Level::DEBUG) {
+        return;
+    }
+    let (outcome, cause) = match &record.outcome {
+        RecordOutcome::Decision { outcome, cause, .. } => (outcome.as_str(), cause.as_str()),
+        RecordOutcome::Refusal { refusal, .. } => ("refused", *refusal),
+    };
+    let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
+    let decision_id = tracing::field::display(&record.decision_id);
+    let span = tracing::Span::current();
+    span.record("bundle", bundle);
+    span.record("outcome", outcome);
+    span.record("decision_id", &decision_id);
+    tracing::debug!(target: TRACE, bundle, outcome, cause, %decision_id, "answered");
+}
+
 fn count(metrics: &Metrics, record: &Record, seconds: f64) {
     let face = record.face.as_str();
     metrics.latency(face, seconds.max(0.0));
     match &record.outcome {
-        RecordOutcome::Decision { outcome, cause, .. } => {
+        RecordOutcome::Decision {
+            outcome,
+            cause,
+            reasons,
+            errors,
+            ..
+        } => {
             let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
             metrics.decision(bundle, outcome.as_str(), cause.as_str(), face);
+            for it in reasons {
+                metrics.policy(bundle, &it.policy_id, "determined");
+            }
+            for it in errors {
+                metrics.policy(bundle, &it.policy_id, "errored");
+            }
         }
         RecordOutcome::Refusal { refusal, .. } => metrics.refusal(refusal, face),
     }

@@ -100,8 +100,9 @@ impl Desk {
 }
 
 impl TokenVerifier {
-    /// For a token that `pinned` refused as `kid_unknown` or `keys_unavailable`: the keys that a
-    /// new read brought, if one was due and brought any in time (at most 5 seconds).
+    /// For a token that `pinned` refused as `kid_unknown`, `iss_key_mismatch` (its new key may be
+    /// called like another issuer's) or `keys_unavailable`: the keys that a new read brought, if one
+    /// was due and brought any in time (at most 5 seconds).
     ///
     /// One read serves all who wait, at most one per issuer and `key_refetch`; nobody else waits.
     pub async fn refreshed(
@@ -120,6 +121,20 @@ impl TokenVerifier {
             return None;
         }
         Some(self.pin())
+    }
+
+    /// The keys to verify `token` with: `pinned`, or those that a new read brought because the token
+    /// is by a key that `pinned` lacks.
+    pub async fn keys_for(
+        &self,
+        pinned: Arc<TrustedKeys>,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Arc<TrustedKeys> {
+        match self.refreshed(&pinned, token, now).await {
+            Some(fresh) => fresh,
+            None => pinned,
+        }
     }
 
     /// One task per issuer whose keys can change; `server` runs them for as long as it lives.

@@ -1,15 +1,12 @@
 //! `doorward serve`.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, output};
 use crate::{
-    config::{Config, Setting, Sources},
+    config::{Config, ListenAddress, Setting, Sources},
     server::{
-        self, Server, ServerError,
+        self, Addresses, Server, ServerError,
         telemetry::{self, LogFormat},
     },
 };
@@ -46,6 +43,9 @@ pub(super) struct Args {
     /// Where /livez, /readyz and /metrics are [default: 127.0.0.1:8282]
     #[arg(long, value_name = "ADDR")]
     probe: Option<String>,
+    /// Let this listener be reached by other machines without TLS or without callers
+    #[arg(long, value_name = "LISTENER")]
+    insecure_listen: Vec<String>,
     /// Print the effective configuration, secrets masked, and end
     #[arg(long)]
     print_config: bool,
@@ -67,36 +67,47 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         output::print(&config.print())?;
         return Ok(Exit::Ok);
     }
-    telemetry::init(format.map(|format| match format {
+    let format = format.map(|format| match format {
         Format::Pretty => LogFormat::Pretty,
         Format::Json => LogFormat::Json,
-    }))
-    .map_err(Failure::usage)?;
-    server::block_on(serve(config)).map_err(|why| match why {
-        ServerError::DevData(_) | ServerError::NotDevData(_) | ServerError::Keys(_) => {
-            Failure::usage(why)
-        }
+    });
+    server::block_on(serve(config, format)).map_err(|why| match why {
+        ServerError::DevData(_)
+        | ServerError::NotDevData(_)
+        | ServerError::Keys(_)
+        | ServerError::Tls(_)
+        | ServerError::Log(_) => Failure::usage(why),
         _ => Failure::failed(why),
     })?;
     Ok(Exit::Ok)
 }
 
-async fn serve(config: Config) -> Result<(), ServerError> {
+async fn serve(config: Config, format: Option<LogFormat>) -> Result<(), ServerError> {
+    let telemetry = telemetry::init(format, config.otlp.as_ref())?;
+    let served = serve_until_asked(config).await;
+    telemetry.flush().await;
+    served
+}
+
+async fn serve_until_asked(config: Config) -> Result<(), ServerError> {
     let (dev, data) = (config.dev, config.data.clone());
     let shutdown = server::asked_to_end()?;
     let server = Server::open(config).await?;
-    if let (true, Ok((grpc, probe))) = (dev, server.addresses()) {
-        eprint!("{}", welcome(grpc, probe, &data));
+    if let (true, Ok(Addresses { grpc, probe })) = (dev, server.addresses()) {
+        eprint!("{}", welcome(&grpc, &probe, &data));
     }
     server.run(shutdown).await
 }
 
 fn sources(args: Args) -> Sources {
+    let insecure = args.insecure_listen;
+    let insecure = (!insecure.is_empty()).then(|| insecure.join(","));
     let flags = [
         ("bundle", "--bundle", args.bundle),
         ("data", "--data", args.data),
         ("listen.grpc", "--grpc", args.grpc),
         ("listen.probe", "--probe", args.probe),
+        ("listen.insecure", "--insecure-listen", insecure),
     ];
     let here = Path::new(DEFAULT_FILE);
     Sources {
@@ -124,7 +135,7 @@ fn sources(args: Args) -> Sources {
 }
 
 /// What a newcomer needs: where it listens, and three questions to paste.
-fn welcome(grpc: SocketAddr, probe: SocketAddr, data: &Path) -> String {
+fn welcome(grpc: &ListenAddress, probe: &ListenAddress, data: &Path) -> String {
     let data = match data == Path::new("data") {
         true => String::new(),
         false => format!(" --data '{}'", data.display()),
@@ -168,16 +179,14 @@ mod tests {
 
     #[test]
     fn the_pasted_commands_reach_this_server() {
-        let (grpc, probe) = (
-            "127.0.0.1:9191".parse().unwrap(),
-            "127.0.0.1:8282".parse().unwrap(),
-        );
-        let plain = welcome(grpc, probe, Path::new("data"));
+        let at = |text: &str| text.parse::<ListenAddress>().unwrap();
+        let probe = &at("127.0.0.1:8282");
+        let plain = welcome(&at("127.0.0.1:9191"), probe, Path::new("data"));
         assert!(
             !plain.contains("--addr") && !plain.contains("--data"),
             "{plain}"
         );
-        let moved = welcome("127.0.0.1:5".parse().unwrap(), probe, Path::new("/tmp/d"));
+        let moved = welcome(&at("127.0.0.1:5"), probe, Path::new("/tmp/d"));
         assert_eq!(moved.matches("--addr http://127.0.0.1:5").count(), 3);
         assert_eq!(moved.matches("--data '/tmp/d'").count(), 3);
     }

@@ -2,15 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use super::{
     AuditConfig, AuditMode, BundleConfig, CallerConfig, Config, ConfigError, DecideConfig,
-    IssuerConfig, ListenConfig,
+    IssuerConfig,
     caller::check_caller_tokens,
-    raw::{Address, RawBundle, RawConfig, RawDecide, RawListen},
+    listen::{Protection, RawTls},
+    raw::{RawBundle, RawConfig, RawDecide},
     text::check_name,
 };
 use crate::model::{BundleName, CallerName, CanonicalRequest, IssuerName};
@@ -28,12 +28,15 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         default_bundle,
         data,
         listen,
+        tls,
+        limits,
+        otlp,
         issuer,
         caller,
         audit,
         decide,
         reload,
-        limits,
+        bundle_limits,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
         return invalid(
@@ -61,11 +64,23 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         (None, [only]) => Some(only.name.clone()),
         (None, _) => None,
     };
+    let tls = tls
+        .map(RawTls::read)
+        .transpose()
+        .map_err(ConfigError::Invalid)?;
+    let protection = Protection {
+        tls: tls.is_some(),
+        callers: !callers.is_empty(),
+        dev,
+    };
     let config = Config {
         bundles,
         default_bundle,
         data: data.unwrap_or_else(|| PathBuf::from("data")),
-        listen: read_listen(&listen, dev)?,
+        listen: listen.read(&protection).map_err(ConfigError::Invalid)?,
+        limits: limits.read().map_err(ConfigError::Invalid)?,
+        otlp: otlp.read().map_err(ConfigError::Invalid)?,
+        tls,
         issuers,
         callers,
         audit: AuditConfig {
@@ -74,7 +89,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         },
         decide: read_decide(&decide)?,
         reload: reload.read().map_err(ConfigError::Invalid)?,
-        limits: limits.read().map_err(ConfigError::Invalid)?,
+        bundle_limits: bundle_limits.read().map_err(ConfigError::Invalid)?,
         dev,
     };
     check_references(&config)?;
@@ -137,38 +152,6 @@ fn read_bundle((name, raw): (String, RawBundle)) -> Result<BundleConfig, ConfigE
             .map(|list| list.into_iter().map(CallerName::new).collect()),
         name: BundleName::new(name),
     })
-}
-
-fn read_listen(raw: &RawListen, dev: bool) -> Result<ListenConfig, ConfigError> {
-    let or_port = |given: Option<Address>, port| match given {
-        Some(Address(address)) => address,
-        None => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-    };
-    let listen = ListenConfig {
-        grpc: or_port(raw.grpc, 9191),
-        probe: or_port(raw.probe, 8282),
-    };
-    if !listen.grpc.ip().is_loopback() {
-        return invalid(format!(
-            "`listen.grpc` is `{}`, which other machines reach: access tokens would travel in the \
-             clear, and this version has no TLS; listen on 127.0.0.1 (or [::1]) behind a proxy \
-             that ends TLS",
-            listen.grpc
-        ));
-    }
-    if dev && !listen.probe.ip().is_loopback() {
-        return invalid(format!(
-            "`--dev` listens on this machine only, and `listen.probe` is `{}`",
-            listen.probe
-        ));
-    }
-    if listen.grpc == listen.probe && listen.grpc.port() != 0 {
-        return invalid(format!(
-            "`listen.grpc` and `listen.probe` are both `{}`: give each its own port",
-            listen.grpc
-        ));
-    }
-    Ok(listen)
 }
 
 fn read_decide(raw: &RawDecide) -> Result<DecideConfig, ConfigError> {

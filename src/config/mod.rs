@@ -5,6 +5,8 @@ mod check;
 mod env;
 mod fetch;
 mod issuer;
+mod limits;
+mod listen;
 mod print;
 mod raw;
 mod reload;
@@ -15,12 +17,11 @@ mod text;
 pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
 pub use fetch::FetchConfig;
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
-pub use reload::{LimitsConfig, ReloadConfig};
+pub use limits::{LimitsConfig, OtlpConfig};
+pub use listen::{ListenAddress, ListenConfig, TlsConfig};
+pub use reload::{BundleLimitsConfig, ReloadConfig};
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::model::{BundleName, CallerName, IssuerName};
 use raw::RawConfig;
@@ -144,6 +145,12 @@ pub struct Config {
     pub data: PathBuf,
     /// Where it listens.
     pub listen: ListenConfig,
+    /// How its listeners prove who they are; `None`: in the clear.
+    pub tls: Option<TlsConfig>,
+    /// How much at once, how large, how long.
+    pub limits: LimitsConfig,
+    /// Where traces go; `None`: nowhere.
+    pub otlp: Option<OtlpConfig>,
     /// The issuers it trusts.
     pub issuers: Vec<IssuerConfig>,
     /// The callers it knows; none: anonymous callers on loopback may `check` with tokens.
@@ -155,7 +162,7 @@ pub struct Config {
     /// How changed rules come in.
     pub reload: ReloadConfig,
     /// How large a bundle may be.
-    pub limits: LimitsConfig,
+    pub bundle_limits: BundleLimitsConfig,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }
@@ -175,15 +182,6 @@ pub struct BundleConfig {
     pub audiences: Option<Vec<String>>,
     /// The callers that may ask it; `None`: all.
     pub callers: Option<Vec<CallerName>>,
-}
-
-/// Where the server listens.
-#[derive(Clone, Debug)]
-pub struct ListenConfig {
-    /// Native gRPC, health and reflection.
-    pub grpc: SocketAddr,
-    /// `/livez`, `/readyz`, `/metrics`.
-    pub probe: SocketAddr,
 }
 
 /// What becomes of decision records.

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use serde::Serialize;
 
 use super::{
-    AuditMode, CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, Preset, Profile,
-    reload::{RawLimits, RawReload},
+    AuditMode, CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, LimitsConfig, Preset,
+    Profile, TlsConfig,
+    reload::{RawBundleLimits, RawReload},
 };
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
 
@@ -17,11 +18,16 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     default_bundle: Option<&'a BundleName>,
     data: &'a Path,
-    listen: Listen,
+    listen: Listen<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls<'a>>,
+    limits: Limits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp: Option<Otlp<'a>>,
     audit: Audit<'a>,
     decide: Decide,
     reload: RawReload,
-    limits: RawLimits,
+    bundle_limits: RawBundleLimits,
     bundles: BTreeMap<&'a str, Bundle<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issuer: Vec<Issuer<'a>>,
@@ -30,9 +36,47 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct Listen {
+struct Listen<'a> {
     grpc: String,
     probe: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    hosts: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    insecure: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Tls<'a> {
+    cert: &'a Path,
+    key: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ca: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_cert: Option<&'static str>,
+    probe: bool,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    connections: usize,
+    streams_per_connection: u32,
+    queued: usize,
+    checks: usize,
+    batches: usize,
+    streams: usize,
+    batch: usize,
+    message_bytes: usize,
+    deadline_ms: u64,
+    handshake_ms: u64,
+    request_ms: u64,
+    connection_age_s: u64,
+    drain_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Otlp<'a> {
+    endpoint: &'a str,
+    ratio: f64,
 }
 
 #[derive(Serialize)]
@@ -126,6 +170,13 @@ struct Vouch<'a> {
 }
 
 impl Config {
+    /// Listeners that other machines reach though TLS or callers are missing: someone said so.
+    fn exposed(&self) -> Vec<&'static str> {
+        let protected = self.tls.is_some() && !self.callers.is_empty();
+        let open = !protected && !self.listen.grpc.is_local();
+        open.then_some("grpc").into_iter().collect()
+    }
+
     /// The effective configuration as a `doorward.toml`, with secrets masked.
     pub fn print(&self) -> String {
         let bundles = self.bundles.iter().map(|it| {
@@ -144,7 +195,15 @@ impl Config {
             listen: Listen {
                 grpc: self.listen.grpc.to_string(),
                 probe: self.listen.probe.to_string(),
+                hosts: &self.listen.hosts,
+                insecure: self.exposed(),
             },
+            tls: self.tls.as_ref().map(tls),
+            limits: limits(&self.limits),
+            otlp: self.otlp.as_ref().map(|it| Otlp {
+                endpoint: &it.endpoint,
+                ratio: it.ratio,
+            }),
             audit: Audit {
                 mode: match self.audit.mode {
                     AuditMode::BestEffort => "best_effort",
@@ -157,7 +216,7 @@ impl Config {
                 max_level: self.decide.max_level,
             },
             reload: RawReload::shown(&self.reload),
-            limits: RawLimits::shown(&self.limits),
+            bundle_limits: RawBundleLimits::shown(&self.bundle_limits),
             bundles: bundles.collect(),
             issuer: self.issuers.iter().map(issuer).collect(),
             caller: self.callers.iter().map(caller).collect(),
@@ -165,6 +224,44 @@ impl Config {
         // Only a path that is not UTF-8 has no TOML.
         toml::to_string(&shown).unwrap_or_else(|why| format!("# cannot be shown: {why}\n"))
     }
+}
+
+fn tls(it: &TlsConfig) -> Tls<'_> {
+    Tls {
+        cert: &it.cert,
+        key: &it.key,
+        client_ca: it.client_ca.as_deref(),
+        client_cert: it
+            .client_ca
+            .as_ref()
+            .map(|_| match it.client_cert_required {
+                true => "required",
+                false => "optional",
+            }),
+        probe: it.probe,
+    }
+}
+
+fn limits(it: &LimitsConfig) -> Limits {
+    Limits {
+        connections: it.connections,
+        streams_per_connection: it.streams_per_connection,
+        queued: it.queued,
+        checks: it.checks,
+        batches: it.batches,
+        streams: it.streams,
+        batch: it.batch,
+        message_bytes: it.message,
+        deadline_ms: millis(it.deadline),
+        handshake_ms: millis(it.handshake),
+        request_ms: millis(it.request),
+        connection_age_s: it.connection_age.as_secs(),
+        drain_ms: millis(it.drain),
+    }
+}
+
+fn millis(it: Duration) -> u64 {
+    u64::try_from(it.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn issuer(it: &IssuerConfig) -> Issuer<'_> {

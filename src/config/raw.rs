@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -13,7 +12,9 @@ use super::{
     AuditMode,
     caller::RawCaller,
     issuer::RawIssuer,
-    reload::{RawLimits, RawReload},
+    limits::{RawLimits, RawOtlp},
+    listen::{RawListen, RawTls},
+    reload::{RawBundleLimits, RawReload},
 };
 
 /// The file as written; flags and environment are laid over it with [`RawConfig::set`].
@@ -25,12 +26,15 @@ pub(super) struct RawConfig {
     pub(super) default_bundle: Option<String>,
     pub(super) data: Option<PathBuf>,
     pub(super) listen: RawListen,
+    pub(super) tls: Option<RawTls>,
+    pub(super) limits: RawLimits,
+    pub(super) otlp: RawOtlp,
     pub(super) issuer: Vec<RawIssuer>,
     pub(super) caller: Vec<RawCaller>,
     pub(super) audit: RawAudit,
     pub(super) decide: RawDecide,
     pub(super) reload: RawReload,
-    pub(super) limits: RawLimits,
+    pub(super) bundle_limits: RawBundleLimits,
 }
 
 /// `[bundles.NAME]`.
@@ -43,16 +47,6 @@ pub(super) struct RawBundle {
     pub(super) issuers: Option<Vec<String>>,
     pub(super) audiences: Option<Vec<String>>,
     pub(super) callers: Option<Vec<String>>,
-}
-
-/// `[listen]`.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawListen {
-    #[serde(deserialize_with = "from_text")]
-    pub(super) grpc: Option<Address>,
-    #[serde(deserialize_with = "from_text")]
-    pub(super) probe: Option<Address>,
 }
 
 /// `[audit]`.
@@ -81,6 +75,11 @@ impl RawConfig {
             "data" => self.data = Some(PathBuf::from(value)),
             "listen.grpc" => self.listen.grpc = Some(value.parse()?),
             "listen.probe" => self.listen.probe = Some(value.parse()?),
+            "listen.insecure" => {
+                let names = value.split(',').map(|it| it.trim().to_owned());
+                self.listen.insecure = names.filter(|it| !it.is_empty()).collect();
+            }
+            "otlp.endpoint" => self.otlp.endpoint = Some(value.to_owned()),
             "audit.mode" => self.audit.mode = Some(value.parse()?),
             "audit.file" => self.audit.file = Some(PathBuf::from(value)),
             "decide.strict_errors" => {
@@ -96,7 +95,7 @@ impl RawConfig {
             _ => {
                 let set = match key.split_once('.') {
                     Some(("reload", key)) => self.reload.set(key, value),
-                    Some(("limits", key)) => self.limits.set(key, value),
+                    Some(("bundle_limits", key)) => self.bundle_limits.set(key, value),
                     _ => None,
                 };
                 return set.unwrap_or_else(|| Err("there is no setting of this name".to_owned()));
@@ -108,24 +107,13 @@ impl RawConfig {
     /// Makes the file's relative paths relative to the file's directory.
     pub(super) fn rebase(&mut self, dir: &Path) {
         let paths = [&mut self.bundle, &mut self.data, &mut self.audit.file];
+        if let Some(tls) = &mut self.tls {
+            tls.rebase(dir);
+        }
         let given = paths.into_iter().flatten();
         for path in given.chain(self.bundles.values_mut().map(|bundle| &mut bundle.path)) {
             *path = dir.join(&path);
         }
-    }
-}
-
-/// An address to listen on.
-#[derive(Clone, Copy)]
-pub(super) struct Address(pub(super) SocketAddr);
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| {
-            format!("expected an address with a port such as `127.0.0.1:9191`, not `{text}`")
-        })
     }
 }
 
@@ -146,7 +134,7 @@ impl FromStr for AuditMode {
     }
 }
 
-fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(super) fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err = String>,

@@ -1,4 +1,4 @@
-//! `[reload]` and `[limits]`: how rules come in, and how many may.
+//! `[reload]` and `[bundle_limits]`: how rules come in, and how many may.
 
 use std::{str::FromStr, time::Duration};
 
@@ -38,7 +38,7 @@ impl Default for ReloadConfig {
 
 /// How large a bundle may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitsConfig {
+pub struct BundleLimitsConfig {
     /// The greatest size of one policy, in bytes.
     pub policy_bytes: usize,
     /// The greatest size of a bundle's files together, in bytes.
@@ -47,7 +47,7 @@ pub struct LimitsConfig {
     pub policies: usize,
 }
 
-impl Default for LimitsConfig {
+impl Default for BundleLimitsConfig {
     fn default() -> Self {
         Self {
             policy_bytes: 64 << 10,
@@ -73,10 +73,10 @@ pub(super) struct RawReload {
     gate_budget: Option<SignedDuration>,
 }
 
-/// `[limits]` as written, and as printed.
+/// `[bundle_limits]` as written, and as printed.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawLimits {
+pub(super) struct RawBundleLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,7 @@ impl RawReload {
     }
 }
 
-impl RawLimits {
+impl RawBundleLimits {
     /// Sets one key; `None` when there is none of that name.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
         let place = match key {
@@ -162,16 +162,16 @@ impl RawLimits {
     /// # Errors
     /// The key that is out of bounds: what the parser is known to withstand bounds a policy, what a
     /// machine holds the rest.
-    pub(super) fn read(&self) -> Result<LimitsConfig, String> {
-        let default = LimitsConfig::default();
+    pub(super) fn read(&self) -> Result<BundleLimitsConfig, String> {
+        let default = BundleLimitsConfig::default();
         let given = |key, value: Option<usize>, or, most| match value {
             Some(value) if value == 0 || value > most => Err(format!(
-                "`limits.{key}` is {value}; it may be from 1 to {most}"
+                "`bundle_limits.{key}` is {value}; it may be from 1 to {most}"
             )),
             Some(value) => Ok(value),
             None => Ok(or),
         };
-        Ok(LimitsConfig {
+        Ok(BundleLimitsConfig {
             policy_bytes: given(
                 "policy_bytes",
                 self.policy_bytes,
@@ -188,7 +188,7 @@ impl RawLimits {
         })
     }
 
-    pub(super) fn shown(config: &LimitsConfig) -> Self {
+    pub(super) fn shown(config: &BundleLimitsConfig) -> Self {
         Self {
             policy_bytes: Some(config.policy_bytes),
             bundle_bytes: Some(config.bundle_bytes),
@@ -212,9 +212,9 @@ mod tests {
         let reload = RawReload::default().read().unwrap();
         assert_eq!(reload, ReloadConfig::default());
         assert_eq!(RawReload::shown(&reload).read(), Ok(reload));
-        let limits = RawLimits::default().read().unwrap();
-        assert_eq!(limits, LimitsConfig::default());
-        assert_eq!(RawLimits::shown(&limits).read(), Ok(limits));
+        let limits = RawBundleLimits::default().read().unwrap();
+        assert_eq!(limits, BundleLimitsConfig::default());
+        assert_eq!(RawBundleLimits::shown(&limits).read(), Ok(limits));
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
             assert!(raw.read().unwrap_err().contains(key), "{key} = {value}");
         }
         for (key, value) in [("policy_bytes", "0"), ("policies", "9000000")] {
-            let mut raw = RawLimits::default();
+            let mut raw = RawBundleLimits::default();
             raw.set(key, value).unwrap().unwrap();
             assert!(raw.read().unwrap_err().contains(key), "{key} = {value}");
         }
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!((read.poll, read.gate), (Duration::from_secs(60), false));
         assert!(raw.set("lost", "0s").is_none() && raw.set("gate", "no").unwrap().is_err());
         assert!(
-            RawLimits::default()
+            RawBundleLimits::default()
                 .set("policies", "many")
                 .unwrap()
                 .is_err()

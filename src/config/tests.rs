@@ -97,7 +97,7 @@ fn bad_values_are_refused_with_their_place_and_a_way_out() {
     refused("[decide]\nmax_level = -1", &[":2:13: "]);
     refused(
         "[listen]\ngrpc = \"0.0.0.0:9191\"",
-        &["`listen.grpc`", "TLS"],
+        &["`--dev`", "`listen.grpc`"],
     );
     refused(
         "[listen]\nprobe = \"0.0.0.0:8282\"",
@@ -189,7 +189,7 @@ fn flags_win_over_environment_over_file() {
     assert!(config.data.ends_with("file"));
     assert!(!config.decide.strict_errors);
     assert_eq!(config.decide.max_level, 2);
-    assert_eq!(config.listen.grpc.port(), 3);
+    assert_eq!(config.listen.grpc.to_string(), "127.0.0.1:3");
 }
 
 #[test]

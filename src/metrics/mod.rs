@@ -1,10 +1,14 @@
 //! Every counter and histogram, as one struct of handles that is passed down.
 //!
-//! Label values are names from the configuration and the code, never text of a request, so their
-//! number is bounded.
+//! Label values are names from the configuration, the code and, up to [`MAX_POLICIES`], the rules,
+//! never text of a request, so their number is bounded.
+
+mod labels;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::text,
     metrics::{
         counter::Counter,
         family::Family,
@@ -14,96 +18,113 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use labels::{
+    Build, Bundle, BundleOutcome, Decision, Face, Issuer, Listener, ListenerOutcome,
+    ListenerReason, Policy, Queue, Refusal, Stage,
+};
+
+/// Policies of all bundles that are counted one by one; later ones are counted together.
+pub const MAX_POLICIES: usize = 2000;
+
+type Seconds = Gauge<f64, AtomicU64>;
+type Buckets = fn() -> Histogram;
+
 /// What Doorward counts. Only `admin` renders it.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    decisions: Family<DecisionLabels, Counter>,
-    refusals: Family<RefusalLabels, Counter>,
+    decisions: Family<Decision, Counter>,
+    refusals: Family<Refusal, Counter>,
+    policies: Family<Policy, Counter>,
+    policies_seen: AtomicUsize,
     records_dropped: Counter,
-    latency: Family<FaceLabels, Histogram>,
-    reloads: Family<ReloadLabels, Counter>,
-    degraded: Family<BundleLabels, Gauge>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecisionLabels {
-    bundle: String,
-    outcome: &'static str,
-    cause: &'static str,
-    face: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabels {
-    code: &'static str,
-    face: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
-    bundle: String,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BundleLabels {
-    bundle: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FaceLabels {
-    face: &'static str,
+    latency: Family<Face, Histogram, Buckets>,
+    stages: Family<Stage, Histogram, Buckets>,
+    reloads: Family<BundleOutcome, Counter>,
+    bundles: Family<Bundle, Gauge>,
+    key_age: Family<Issuer, Seconds>,
+    keys: Family<Issuer, Gauge>,
+    token_cache: Family<labels::Cache, Counter>,
+    queues: Family<Queue, Gauge>,
+    queue_limits: Family<Queue, Gauge>,
+    connections: Family<Listener, Gauge>,
+    connections_closed: Family<ListenerReason, Counter>,
+    certificates: Family<ListenerOutcome, Counter>,
+    degraded: Gauge,
 }
 
 impl Metrics {
     /// All of them, at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("doorward");
-        let decisions = Family::default();
-        registry.register("decisions", "Decisions made", decisions.clone());
-        let refusals = Family::default();
-        registry.register(
-            "refusals",
-            "Requests that could not be decided",
-            refusals.clone(),
-        );
-        let records_dropped = Counter::default();
-        registry.register(
-            "records_dropped",
-            "Records that the decision log lost",
-            records_dropped.clone(),
-        );
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build::this()).set(1);
+        registry.register("build_info", "The version that runs", build);
         // 25 µs, doubled up to 0.8 s.
         let latency = Family::new_with_constructor(
-            (|| Histogram::new(exponential_buckets(25e-6, 2.0, 16))) as fn() -> Histogram,
+            (|| Histogram::new(exponential_buckets(25e-6, 2.0, 16))) as Buckets,
         );
-        registry.register(
-            "answer_latency_seconds",
-            "From the arrival of a request to its record",
-            latency.clone(),
+        // 1 µs, doubled up to 0.5 s.
+        let stages = Family::new_with_constructor(
+            (|| Histogram::new(exponential_buckets(1e-6, 2.0, 20))) as Buckets,
         );
-        let reloads = Family::default();
-        registry.register(
-            "reloads",
-            "Changed bundles that were published, refused, or restored at the start",
-            reloads.clone(),
-        );
-        let degraded = Family::default();
-        registry.register(
-            "bundle_degraded",
-            "Whether what is served is not what is in the bundle's directory",
-            degraded.clone(),
-        );
-        Self {
-            registry,
-            decisions,
-            refusals,
-            records_dropped,
+        let this = Self {
+            decisions: Family::default(),
+            refusals: Family::default(),
+            policies: Family::default(),
+            policies_seen: AtomicUsize::new(0),
+            records_dropped: Counter::default(),
             latency,
-            reloads,
-            degraded,
-        }
+            stages,
+            reloads: Family::default(),
+            bundles: Family::default(),
+            key_age: Family::default(),
+            keys: Family::default(),
+            token_cache: Family::default(),
+            queues: Family::default(),
+            queue_limits: Family::default(),
+            connections: Family::default(),
+            connections_closed: Family::default(),
+            certificates: Family::default(),
+            degraded: Gauge::default(),
+            registry: Registry::default(),
+        };
+        this.register(&mut registry);
+        Self { registry, ..this }
+    }
+
+    fn register(&self, to: &mut Registry) {
+        let it = self;
+        to.register("decisions", "Decisions made", it.decisions.clone());
+        let help = "Requests that could not be decided";
+        to.register("refusals", help, it.refusals.clone());
+        let help = "Decisions that a policy determined, or in which it failed";
+        to.register("policies", help, it.policies.clone());
+        let help = "Records that the decision log lost";
+        to.register("records_dropped", help, it.records_dropped.clone());
+        let help = "From the arrival of a request to its record";
+        to.register("answer_latency_seconds", help, it.latency.clone());
+        let help = "The stages of an answer";
+        to.register("stage_seconds", help, it.stages.clone());
+        let help = "Contents of a bundle that were published or refused";
+        to.register("reloads", help, it.reloads.clone());
+        let help = "The content that each bundle serves";
+        to.register("bundle_info", help, it.bundles.clone());
+        let help = "Time since an issuer's keys were last read";
+        to.register("key_age_seconds", help, it.key_age.clone());
+        to.register("keys", "Keys that can verify tokens", it.keys.clone());
+        let help = "Lookups of tokens that were verified before";
+        to.register("token_cache", help, it.token_cache.clone());
+        to.register("queue_depth", "What waits, by queue", it.queues.clone());
+        let help = "How much may wait, by queue";
+        to.register("queue_limit", help, it.queue_limits.clone());
+        to.register("connections", "Open connections", it.connections.clone());
+        let help = "Connections that were closed before they asked anything";
+        to.register("connections_refused", help, it.connections_closed.clone());
+        let help = "Certificates of a listener that were taken up or refused";
+        to.register("certificates", help, it.certificates.clone());
+        let help = "What is not as it should be, though answers are given";
+        to.register("degraded", help, it.degraded.clone());
     }
 
     /// Counts a decision.
@@ -114,7 +135,7 @@ impl Metrics {
         cause: &'static str,
         face: &'static str,
     ) {
-        let labels = DecisionLabels {
+        let labels = Decision {
             bundle: bundle.to_owned(),
             outcome,
             cause,
@@ -125,9 +146,25 @@ impl Metrics {
 
     /// Counts a refusal by its code.
     pub fn refusal(&self, code: &'static str, face: &'static str) {
-        self.refusals
-            .get_or_create(&RefusalLabels { code, face })
-            .inc();
+        self.refusals.get_or_create(&Refusal { code, face }).inc();
+    }
+
+    /// Counts a policy that determined a decision (`determined`) or failed in it (`errored`).
+    pub fn policy(&self, bundle: &str, policy: &str, result: &'static str) {
+        let mut labels = Policy {
+            bundle: bundle.to_owned(),
+            policy: policy.to_owned(),
+            result,
+        };
+        if let Some(counter) = self.policies.get(&labels) {
+            counter.inc();
+            return;
+        }
+        if self.policies_seen.fetch_add(1, Ordering::Relaxed) >= MAX_POLICIES {
+            self.policies_seen.store(MAX_POLICIES, Ordering::Relaxed);
+            "(more)".clone_into(&mut labels.policy);
+        }
+        self.policies.get_or_create(&labels).inc();
     }
 
     /// Counts records that the decision log lost.
@@ -135,25 +172,87 @@ impl Metrics {
         self.records_dropped.inc_by(count);
     }
 
-    /// Counts what became of a changed bundle, and tells whether it is as it should be.
-    pub fn reload(&self, bundle: &str, result: &'static str, degraded: bool) {
+    /// Observes how long a request took, in seconds.
+    pub fn latency(&self, face: &'static str, seconds: f64) {
+        let histogram = self.latency.get_or_create(&Face { face });
+        histogram.observe(seconds);
+    }
+
+    /// Observes how long a stage of an answer took, in seconds.
+    pub fn stage(&self, stage: &'static str, seconds: f64) {
+        let histogram = self.stages.get_or_create(&Stage { stage });
+        histogram.observe(seconds);
+    }
+
+    /// Counts content of a bundle that was `published` or `refused`.
+    pub fn reload(&self, bundle: &str, outcome: &'static str) {
         let bundle = bundle.to_owned();
-        let labels = BundleLabels {
-            bundle: bundle.clone(),
-        };
-        self.degraded
-            .get_or_create(&labels)
-            .set(i64::from(degraded));
-        self.reloads
-            .get_or_create(&ReloadLabels { bundle, result })
+        let labels = BundleOutcome { bundle, outcome };
+        self.reloads.get_or_create(&labels).inc();
+    }
+
+    /// Says which content, by its digest, each bundle serves.
+    pub fn bundles(&self, served: &[(String, String)]) {
+        self.bundles.clear();
+        for (bundle, digest) in served.iter().cloned() {
+            self.bundles
+                .get_or_create(&Bundle { bundle, digest })
+                .set(1);
+        }
+    }
+
+    /// Says how old the keys of an issuer are, in seconds.
+    pub fn key_age(&self, issuer: &str, seconds: f64) {
+        let issuer = issuer.to_owned();
+        self.key_age.get_or_create(&Issuer { issuer }).set(seconds);
+    }
+
+    /// Says how many keys of an issuer can verify tokens.
+    pub fn keys(&self, issuer: &str, count: usize) {
+        let issuer = issuer.to_owned();
+        self.keys
+            .get_or_create(&Issuer { issuer })
+            .set(whole(count));
+    }
+
+    /// Counts lookups of verified tokens: `hit` or `miss`.
+    pub fn token_cache(&self, result: &'static str) {
+        self.token_cache
+            .get_or_create(&labels::Cache { result })
             .inc();
     }
 
-    /// Observes how long a request took, in seconds.
-    pub fn latency(&self, face: &'static str, seconds: f64) {
-        self.latency
-            .get_or_create(&FaceLabels { face })
-            .observe(seconds);
+    /// Says how much waits in a queue, and how much may.
+    pub fn queue(&self, queue: &'static str, depth: usize, limit: usize) {
+        self.queues
+            .get_or_create(&Queue { queue })
+            .set(whole(depth));
+        self.queue_limits
+            .get_or_create(&Queue { queue })
+            .set(whole(limit));
+    }
+
+    /// Says how many connections a listener has.
+    pub fn connections(&self, listener: &'static str, count: usize) {
+        let gauge = self.connections.get_or_create(&Listener { listener });
+        gauge.set(whole(count));
+    }
+
+    /// Counts a connection that was closed before it asked anything.
+    pub fn connection_refused(&self, listener: &'static str, reason: &'static str) {
+        let labels = ListenerReason { listener, reason };
+        self.connections_closed.get_or_create(&labels).inc();
+    }
+
+    /// Counts a certificate of a listener that was `published` or `refused`.
+    pub fn certificate(&self, listener: &'static str, outcome: &'static str) {
+        let labels = ListenerOutcome { listener, outcome };
+        self.certificates.get_or_create(&labels).inc();
+    }
+
+    /// Says how many things are not as they should be.
+    pub fn degraded(&self, count: usize) {
+        self.degraded.set(whole(count));
     }
 
     /// Everything in the OpenMetrics text format, version 1.0.
@@ -165,6 +264,10 @@ impl Metrics {
             Err(_) => String::new(),
         }
     }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl Default for Metrics {
@@ -185,18 +288,55 @@ mod tests {
         metrics.refusal("malformed", "grpc");
         metrics.records_dropped(3);
         metrics.latency("grpc", 0.000_03);
-        metrics.reload("orders", "refused", true);
+        metrics.stage("decide", 0.000_03);
+        metrics.policy("orders", "own", "determined");
+        metrics.policy("orders", "own", "determined");
+        metrics.reload("orders", "refused");
+        metrics.key_age("corp", 61.0);
+        metrics.queue("records", 7, 100);
+        metrics.connections("grpc", 2);
+        metrics.bundles(&[("orders".to_owned(), "cd".to_owned())]);
+        metrics.bundles(&[("orders".to_owned(), "ab".to_owned())]);
         let text = metrics.render();
         for line in [
             "doorward_decisions_total{bundle=\"orders\",outcome=\"allow\",cause=\"permitted\",face=\"grpc\"} 2",
             "doorward_refusals_total{code=\"malformed\",face=\"grpc\"} 1",
             "doorward_records_dropped_total 3",
-            "doorward_reloads_total{bundle=\"orders\",result=\"refused\"} 1",
-            "doorward_bundle_degraded{bundle=\"orders\"} 1",
             "doorward_answer_latency_seconds_bucket{le=\"0.00005\",face=\"grpc\"} 1",
+            "doorward_stage_seconds_bucket{le=\"0.000032\",stage=\"decide\"} 1",
+            "doorward_policies_total{bundle=\"orders\",policy=\"own\",result=\"determined\"} 2",
+            "doorward_reloads_total{bundle=\"orders\",outcome=\"refused\"} 1",
+            "doorward_key_age_seconds{issuer=\"corp\"} 61.0",
+            "doorward_queue_depth{queue=\"records\"} 7",
+            "doorward_connections{listener=\"grpc\"} 2",
+            "doorward_bundle_info{bundle=\"orders\",digest=\"ab\"} 1",
             "# EOF",
         ] {
             assert!(text.lines().any(|it| it == line), "no `{line}` in:\n{text}");
+        }
+        assert!(
+            !text.contains("\"cd\""),
+            "digests of the past are gone:\n{text}"
+        );
+    }
+
+    #[test]
+    fn policies_beyond_the_bound_are_counted_together() {
+        let metrics = Metrics::new();
+        for n in 0..MAX_POLICIES + 5 {
+            metrics.policy("orders", &n.to_string(), "determined");
+        }
+        metrics.policy("orders", "0", "determined");
+        let text = metrics.render();
+        let series = text
+            .lines()
+            .filter(|it| it.starts_with("doorward_policies_total{"));
+        assert_eq!(series.count(), MAX_POLICIES + 1);
+        for line in [
+            "doorward_policies_total{bundle=\"orders\",policy=\"0\",result=\"determined\"} 2",
+            "doorward_policies_total{bundle=\"orders\",policy=\"(more)\",result=\"determined\"} 5",
+        ] {
+            assert!(text.lines().any(|it| it == line), "no `{line}`");
         }
     }
 }

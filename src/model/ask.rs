@@ -31,6 +31,19 @@ pub struct AccessRequest {
     pub request_id: Option<String>,
 }
 
+/// Many questions of one asker, to be decided by one state of the rules.
+#[derive(Debug)]
+pub struct BatchRequest {
+    /// The face it came through.
+    pub face: Face,
+    /// How the asker proves who it is: for all of the questions, whatever they say themselves.
+    pub credential: CallerCredential,
+    /// The asker's own id of the batch.
+    pub request_id: Option<String>,
+    /// The questions.
+    pub asks: Vec<AccessRequest>,
+}
+
 /// A protocol by which Doorward is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     BundleName, CallerName, Cause, DecisionId, Digest, EvaluationFault, Face, Obligation, Outcome,
-    Reason, Revision, Timestamp,
+    Reason, Refusal, Revision, Timestamp,
 };
 
 /// One line of the decision log: a decision or a refusal, with enough to find out why.
@@ -54,6 +54,35 @@ pub struct Record {
     pub latency_us: u64,
 }
 
+impl Record {
+    /// The record of a request that was refused before anything else was known of it.
+    pub fn refused(
+        time: Timestamp,
+        decision_id: DecisionId,
+        face: Face,
+        request_id: Option<String>,
+        refusal: &Refusal,
+    ) -> Self {
+        Self {
+            time,
+            decision_id,
+            face,
+            caller: None,
+            request_id,
+            bundle: None,
+            bundle_digest: None,
+            revision: Revision::default(),
+            token: None,
+            token_id: None,
+            principal: None,
+            action: None,
+            resource: None,
+            outcome: RecordOutcome::of_refusal(refusal),
+            latency_us: 0,
+        }
+    }
+}
+
 /// What came of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -82,4 +111,15 @@ pub enum RecordOutcome {
         /// The reason in words.
         detail: String,
     },
+}
+
+impl RecordOutcome {
+    /// A refusal, with its precise reason.
+    pub fn of_refusal(refusal: &Refusal) -> Self {
+        Self::Refusal {
+            refusal: refusal.code(),
+            reason: refusal.reason(),
+            detail: refusal.to_string(),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** the fast path never awaits; everything that decides is pinned once, as a [`World`].
 
 mod answer;
+mod batch;
 mod decide;
 mod rehearse;
 mod world;
@@ -10,18 +11,19 @@ mod world;
 pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
 pub use rehearse::{Rehearsal, rehearse};
+use world::View;
 pub use world::World;
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    audit::Recorder,
-    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier, TrustedKeys},
+    audit::{Recorder, TRACE},
+    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
-        AccessRequest, BundleName, CallerName, DecisionId, EntityFacts, IssuerName, Question,
-        Record, RecordOutcome, Refusal, RejectionCode, Revision, Right, Subject, Timestamp,
+        AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts,
+        IssuerName, Question, Record, RecordOutcome, Refusal, Right, Subject, Timestamp,
     },
     pip::{Asked, Principal},
 };
@@ -97,18 +99,37 @@ impl Pdp {
     /// # Errors
     /// [`Refused`] when no decision could be made; never an allow.
     pub async fn answer(&self, ask: AccessRequest, now: Timestamp) -> Result<Answer, Refused> {
+        let mut view = View::new(self.tokens.pin());
+        let caller = self.identify(&ask.credential, &view, now);
+        if let (Ok(_), Subject::Token(token)) = (&caller, &ask.subject) {
+            view.keys = self.tokens.keys_for(view.keys, token, now).await;
+        }
+        self.answer_in(&mut view, caller.as_ref(), &ask, now)
+    }
+
+    fn identify(
+        &self,
+        credential: &CallerCredential,
+        view: &View,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
+        let caller = self.callers.identify(credential, &view.keys, now);
+        caller.map_err(Refusal::CallerUnknown)
+    }
+
+    /// Decides one request of a known or refused caller within `view`, and records it.
+    fn answer_in(
+        &self,
+        view: &mut View,
+        caller: Result<&Caller, &Refusal>,
+        ask: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<Answer, Refused> {
         let decision_id = DecisionId::new(now);
         let mut trace = Trace::default();
-        let keys = self.tokens.pin();
-        let mut result = self.try_answer(&ask, now, decision_id, &keys, &mut trace);
-        if let (Subject::Token(token), Err(refusal)) = (&ask.subject, &result)
-            && lacks_keys(refusal)
-            && let Some(keys) = self.tokens.refreshed(&keys, token, now).await
-        {
-            // From the start, with everything pinned anew, so that one world decides.
-            trace = Trace::default();
-            result = self.try_answer(&ask, now, decision_id, &keys, &mut trace);
-        }
+        let result = caller
+            .map_err(Refusal::clone)
+            .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
         let outcome = match &result {
             Ok(answer) => {
                 let decision = answer.decision();
@@ -120,31 +141,24 @@ impl Pdp {
                     obligations: decision.obligations.clone(),
                 }
             }
-            Err(refusal) => RecordOutcome::Refusal {
-                refusal: refusal.code(),
-                reason: refusal.reason(),
-                detail: refusal.to_string(),
-            },
+            Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder
-            .record(trace.into_record(&ask, decision_id, now, outcome));
+            .record(trace.into_record(ask, decision_id, now, outcome));
         result.map_err(|refusal| Refused::new(decision_id, refusal))
     }
 
     fn try_answer(
         &self,
+        view: &mut View,
+        caller: &Caller,
         ask: &AccessRequest,
         now: Timestamp,
         decision_id: DecisionId,
-        keys: &Arc<TrustedKeys>,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
-        let caller = self
-            .callers
-            .identify(&ask.credential, keys, now)
-            .map_err(Refusal::CallerUnknown)?;
         trace.caller = Some(caller.name().clone());
-        let bundle = self.choose(ask)?;
+        let bundle = self.choose(ask, caller)?;
         let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
         let right = match ask.subject {
             Subject::Entity(_) => Right::Vouch,
@@ -162,17 +176,22 @@ impl Pdp {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
-        let world = self.pin(bundle, Arc::clone(keys))?;
+        let world = view.world(bundle, &self.bundles)?;
         trace.world = Some(world.clone());
-        let who = self.authenticate(ask, &world, isolation, &caller, now, trace)?;
+        let began = self.recorder.lap("accept", now);
+        let who = tracing::debug_span!(target: TRACE, "authenticate")
+            .in_scope(|| self.authenticate(ask, &world, isolation, caller, now, trace))?;
         trace.principal = Some(who.uid().to_string());
+        let began = self.recorder.lap("authenticate", began);
         let asked = Asked {
             question: &ask.question,
             entities: &ask.entities,
             context: &ask.context,
             caller: Some(caller.name()),
         };
-        let decided = decide(&world.snapshot, &who, asked, now)?;
+        let decided = tracing::debug_span!(target: TRACE, "decide")
+            .in_scope(|| decide(&world.snapshot, &who, asked, now))?;
+        self.recorder.lap("decide", began);
         trace.action = Some(decided.action.to_string());
         trace.resource = Some(decided.resource.to_string());
         Ok(Answer {
@@ -185,8 +204,8 @@ impl Pdp {
         })
     }
 
-    /// The bundle by its name, else by the host asked about, else the default one.
-    fn choose(&self, ask: &AccessRequest) -> Result<BundleName, Refusal> {
+    /// The bundle by its name, else by the host asked about, else the caller's only or the default one.
+    fn choose(&self, ask: &AccessRequest, caller: &Caller) -> Result<BundleName, Refusal> {
         let host = match &ask.question {
             Question::Http(http) if !self.hosts.is_empty() => Some(http.request.host()),
             _ => None,
@@ -194,25 +213,9 @@ impl Pdp {
         let chosen = match (&ask.bundle, host) {
             (Some(name), _) => Some(name),
             (None, Some(host)) => self.hosts.get(host),
-            (None, None) => self.default_bundle.as_ref(),
+            (None, None) => caller.only_bundle().or(self.default_bundle.as_ref()),
         };
         chosen.cloned().ok_or(Refusal::UnknownBundle)
-    }
-
-    fn pin(&self, bundle: BundleName, keys: Arc<TrustedKeys>) -> Result<World, Refusal> {
-        let (_, live) = self
-            .bundles
-            .get(bundle.as_str())
-            .ok_or(Refusal::UnknownBundle)?;
-        let snapshot = live.pin().ok_or_else(|| Refusal::Unavailable {
-            detail: format!("bundle `{bundle}` was never published"),
-        })?;
-        Ok(World {
-            bundle,
-            snapshot,
-            keys,
-            revision: Revision::default(),
-        })
     }
 
     fn authenticate(
@@ -245,12 +248,6 @@ impl Pdp {
             Subject::Anonymous => Principal::anonymous(&world.snapshot),
         }
     }
-}
-
-/// Whether reading the issuer's keys again may help.
-fn lacks_keys(refusal: &Refusal) -> bool {
-    let codes = [RejectionCode::KidUnknown, RejectionCode::KeysUnavailable];
-    matches!(refusal, Refusal::Unauthenticated(rejection) if codes.contains(&rejection.code))
 }
 
 /// A caller vouches for the types it is trusted with, and for parents only when it may.

@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
+use super::admission::{Admission, Arrival, Class, Overloaded, Place};
 use crate::{
     audit::Recorder,
-    model::{DecisionId, Face, Record, RecordOutcome, Refusal, Revision, Timestamp},
-    pdp::{Answer, Refused},
+    model::{DecisionId, Face, Record, Refusal, Timestamp},
+    pdp::Refused,
 };
 
-/// Longest time a question may take: far beyond any evaluation, and short enough that callers
-/// waiting for keys that do not come cannot pile up.
+/// Longest time a question may take unless its face says otherwise: far beyond any evaluation, and
+/// short enough that callers waiting for keys that do not come cannot pile up.
 const DEADLINE: Duration = Duration::from_secs(1);
 
 /// One call, from its arrival until it is answered.
@@ -26,6 +27,7 @@ pub(super) struct Call<'a> {
     now: Timestamp,
     request_id: Option<String>,
     deadline: Duration,
+    place: Result<Option<Place>, Overloaded>,
     open: bool,
 }
 
@@ -38,6 +40,7 @@ impl<'a> Call<'a> {
             now,
             request_id: None,
             deadline: DEADLINE,
+            place: Ok(None),
             open: true,
         }
     }
@@ -48,11 +51,36 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Takes a place for it, within the time that its caller `asked` for.
+    pub(super) fn admitted(
+        mut self,
+        admission: &Admission,
+        class: Class,
+        arrival: Option<&Arrival>,
+        asked: Option<Duration>,
+    ) -> Self {
+        self.place = admission.enter(class, arrival).map(Some);
+        self.deadline = admission.time_left(asked, arrival);
+        self
+    }
+
+    /// Bounds the time of a call that needs no place of its own.
+    pub(super) fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     /// Runs `work`, whose outer error is a refusal that nobody has recorded yet.
-    pub(super) async fn answer<F>(mut self, work: F) -> Result<Answer, Refused>
+    pub(super) async fn answer<T, F>(mut self, work: F) -> Result<T, Refused>
     where
-        F: Future<Output = Result<Result<Answer, Refused>, Refusal>>,
+        F: Future<Output = Result<Result<T, Refused>, Refusal>>,
     {
+        if self.place.is_err() {
+            return Err(self.refuse(Refusal::Overloaded));
+        }
+        if self.deadline.is_zero() {
+            return Err(self.refuse(Refusal::DeadlineExceeded));
+        }
         let refusal = match tokio::time::timeout(self.deadline, caught(work)).await {
             Ok(Ok(Ok(answered))) => {
                 self.open = false;
@@ -67,31 +95,22 @@ impl<'a> Call<'a> {
         Err(self.refuse(refusal))
     }
 
+    /// Gives its place to what outlives it, as a stream does.
+    pub(super) fn take_place(&mut self) -> Option<Place> {
+        self.place.as_mut().ok().and_then(Option::take)
+    }
+
     /// Records a refusal of the face's own.
-    fn refuse(&mut self, refusal: Refusal) -> Refused {
+    pub(super) fn refuse(&mut self, refusal: Refusal) -> Refused {
         self.open = false;
         let refused = Refused::new(DecisionId::new(self.now), refusal);
-        self.recorder.record(Record {
-            time: self.now,
-            decision_id: refused.decision_id,
-            face: self.face,
-            caller: None,
-            request_id: self.request_id.take(),
-            bundle: None,
-            bundle_digest: None,
-            revision: Revision::default(),
-            token: None,
-            token_id: None,
-            principal: None,
-            action: None,
-            resource: None,
-            outcome: RecordOutcome::Refusal {
-                refusal: refused.refusal.code(),
-                reason: refused.refusal.reason(),
-                detail: refused.refusal.to_string(),
-            },
-            latency_us: 0,
-        });
+        self.recorder.record(Record::refused(
+            self.now,
+            refused.decision_id,
+            self.face,
+            self.request_id.take(),
+            &refused.refusal,
+        ));
         refused
     }
 }
@@ -148,7 +167,10 @@ mod tests {
     async fn a_panic_is_a_refusal_and_recorded() {
         let (recorder, metrics) = counted();
         let call = Call::new(&recorder, Face::Grpc, now());
-        let refused = call.answer(async { panic!("boom") }).await.unwrap_err();
+        let refused = call
+            .answer::<(), _>(async { panic!("boom") })
+            .await
+            .unwrap_err();
         assert!(matches!(refused.refusal, Refusal::Unavailable { .. }));
         recorded(&metrics, "unavailable");
     }
@@ -158,7 +180,7 @@ mod tests {
         let (recorder, metrics) = counted();
         let mut call = Call::new(&recorder, Face::Grpc, now());
         call.deadline = Duration::from_millis(1);
-        let refused = call.answer(pending()).await.unwrap_err();
+        let refused = call.answer::<(), _>(pending()).await.unwrap_err();
         assert_eq!(refused.refusal, Refusal::DeadlineExceeded);
         recorded(&metrics, "deadline_exceeded");
     }
@@ -167,7 +189,8 @@ mod tests {
     async fn a_cancelled_call_is_recorded() {
         let (recorder, metrics) = counted();
         let call = Call::new(&recorder, Face::Grpc, now());
-        let hung_up = tokio::time::timeout(Duration::from_millis(1), call.answer(pending())).await;
+        let hung_up =
+            tokio::time::timeout(Duration::from_millis(1), call.answer::<(), _>(pending())).await;
         assert!(hung_up.is_err());
         recorded(&metrics, "deadline_exceeded");
     }
@@ -178,8 +201,35 @@ mod tests {
         let call = Call::new(&recorder, Face::Grpc, now());
         let theirs = Refused::new(DecisionId::new(now()), Refusal::UnknownBundle);
         let id = theirs.decision_id;
-        let refused = call.answer(async { Ok(Err(theirs)) }).await.unwrap_err();
+        let refused = call
+            .answer::<(), _>(async { Ok(Err(theirs)) })
+            .await
+            .unwrap_err();
         assert_eq!(refused.decision_id, id);
         assert!(!metrics.render().contains("doorward_refusals_total{"));
+    }
+
+    #[tokio::test]
+    async fn beyond_its_bounds_a_call_is_refused_and_its_work_never_begun() {
+        let full = Admission::new(super::super::admission::Bounds {
+            checks: 0,
+            ..Default::default()
+        });
+        for (admission, asked, code) in [
+            (full, None, "overloaded"),
+            (
+                Admission::default(),
+                Some(Duration::ZERO),
+                "deadline_exceeded",
+            ),
+        ] {
+            let (recorder, metrics) = counted();
+            let call = Call::new(&recorder, Face::Grpc, now());
+            let call = call.admitted(&admission, Class::Check, None, asked);
+            let work = async { unreachable!("refused before") };
+            let refused = call.answer::<(), _>(work).await.unwrap_err();
+            assert_eq!(refused.refusal.code(), code);
+            recorded(&metrics, code);
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! A face turns the wire into an `AccessRequest`, asks [`crate::pdp::Pdp::answer`], and sends what
 //! it gets; [`status`] is the one table from refusals to answers.
 
+pub mod admission;
 pub mod grpc;
 mod guard;
+pub mod peer;
 pub mod status;

@@ -27,6 +27,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     model::{Refusal, RejectionCode, Violation},
     pdp::Refused,
+    proto::v1 as wire,
 };
 
 /// The `ErrorInfo.domain` of every refusal.
@@ -63,6 +64,29 @@ pub fn to_status(refused: &Refused) -> Status {
         metadata.insert(DECISION_ID, id);
     }
     Status::with_error_details_and_metadata(code, message, details, metadata)
+}
+
+/// The same as a message, for one question among others.
+pub fn to_refusal(refused: &Refused) -> wire::Refusal {
+    let (code, reason, message) = class(&refused.refusal);
+    let violations = match &refused.refusal {
+        Refusal::Malformed(violations) => violations.as_slice(),
+        _ => &[],
+    };
+    let shown = violations.iter().take(MAX_VIOLATIONS).map(field_violation);
+    wire::Refusal {
+        code: code.into(),
+        reason: reason.to_owned(),
+        message,
+        decision_id: refused.decision_id.to_string(),
+        violations: shown
+            .map(|it| wire::Violation {
+                field: it.field,
+                description: it.description,
+                reason: it.reason,
+            })
+            .collect(),
+    }
 }
 
 /// What a caller may know of a refusal: code, reason and sentence.

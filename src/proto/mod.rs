@@ -21,6 +21,36 @@ impl fmt::Debug for v1::CheckRequest {
     }
 }
 
+impl fmt::Debug for v1::CheckBatchRequest {
+    /// Neither the token nor what is asked is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckBatchRequest")
+            .field("bundle", &self.bundle)
+            .field("checks", &self.checks.len())
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::check_batch_request::Subject {
+    /// The token is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        v1::check_request::Subject::from(self.clone()).fmt(f)
+    }
+}
+
+impl From<v1::check_batch_request::Subject> for v1::check_request::Subject {
+    /// The subject of a batch, as that of one of its questions.
+    fn from(it: v1::check_batch_request::Subject) -> Self {
+        use v1::check_batch_request::Subject as Of;
+        match it {
+            Of::AccessToken(token) => Self::AccessToken(token),
+            Of::Entity(entity) => Self::Entity(entity),
+            Of::Anonymous(nobody) => Self::Anonymous(nobody),
+        }
+    }
+}
+
 impl fmt::Debug for v1::check_request::Subject {
     /// The token is not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

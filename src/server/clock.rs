@@ -13,6 +13,15 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// A moment to measure from.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader; everything else is told the time"
+)]
+pub(super) fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Starts a watch that tells whether `budget` is over.
 #[expect(
     clippy::disallowed_methods,

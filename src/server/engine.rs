@@ -16,7 +16,9 @@ use crate::{
     audit::Recorder,
     authn::{Callers, KeyHealth, KeyTask, TokenVerifier},
     bundle::{BundleLimits, CompileOptions, LiveBundles},
-    config::{BundleConfig, CallerConfig, DecideConfig, IssuerConfig, LimitsConfig, ReloadConfig},
+    config::{
+        BundleConfig, BundleLimitsConfig, CallerConfig, DecideConfig, IssuerConfig, ReloadConfig,
+    },
     metrics::Metrics,
     model::{BundleName, IssuerName},
     pap::Archive,
@@ -33,7 +35,7 @@ pub(super) struct Parts {
     pub(super) callers: Vec<CallerConfig>,
     pub(super) decide: DecideConfig,
     pub(super) reload: ReloadConfig,
-    pub(super) limits: LimitsConfig,
+    pub(super) limits: BundleLimitsConfig,
     pub(super) data: PathBuf,
     pub(super) dev: bool,
     pub(super) recorder: Recorder,
@@ -113,7 +115,7 @@ fn compile_options(
     issuers: &[IssuerConfig],
     decide: DecideConfig,
     reload: ReloadConfig,
-    limits: LimitsConfig,
+    limits: BundleLimitsConfig,
 ) -> CompileOptions {
     let trusted = || -> Vec<IssuerName> { issuers.iter().map(|it| it.name.clone()).collect() };
     CompileOptions {

@@ -1,8 +1,11 @@
 //! Why the server does not run, in words that say what to change.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, path::PathBuf};
 
-use crate::authn::{DevFault, KeysFault};
+use crate::{
+    authn::{DevFault, KeysFault},
+    config::ListenAddress,
+};
 
 /// Why the server does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +14,15 @@ pub enum ServerError {
     #[error("cannot listen on `{address}`: {source}; choose another with `{flag}`")]
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// The flag that sets it.
         flag: &'static str,
         /// Why not.
         source: io::Error,
     },
+    /// The certificates of the listeners cannot be used.
+    #[error("`[tls]`: {0}")]
+    Tls(String),
     /// The data directory cannot be used.
     #[error("cannot use the data directory `{}`: {source}", path.display())]
     Data {

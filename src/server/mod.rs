@@ -1,9 +1,8 @@
 //! The composition root: everything is built here, in the order of its dependencies.
 //!
-//! The end is ordered too: stop accepting → finish what is in flight, for ten seconds at most →
+//! The end is ordered too: stop accepting → finish what is in flight, as long as `limits.drain` →
 //! write the records that wait → flush. A task that dies ends the process, by its name.
 
-mod accept;
 pub mod clock;
 mod data_dir;
 mod engine;
@@ -11,36 +10,44 @@ mod error;
 mod example;
 mod grpc;
 mod keys;
+mod listen;
 mod reload;
 mod tasks;
 pub mod telemetry;
+mod tls;
+mod traces;
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
 use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
     authn::DevIssuer,
-    config::{AuditConfig, AuditMode, Config, ListenConfig},
+    config::{AuditConfig, AuditMode, Config, LimitsConfig, ListenAddress, ListenConfig},
     metrics::Metrics,
-    pep::grpc::DecisionFace,
+    pep::{
+        admission::{Admission, Bounds},
+        grpc::DecisionFace,
+    },
 };
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 pub use error::ServerError;
 pub use keys::read_keys;
+use listen::{Listener, Protocol, Setup, Waiting};
 use tasks::Tasks;
+use tls::Certificates;
 
 /// Threads that decide have room for the deepest policy that may be loaded, in bytes.
 const STACK: usize = 16 * 1024 * 1024;
-/// How long calls in flight may take once the server is told to stop.
-const IN_FLIGHT: Duration = Duration::from_secs(10);
 /// How long the rest may take to end.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -52,10 +59,22 @@ enum Phase {
     Draining,
 }
 
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Native gRPC, health and reflection.
+    pub grpc: ListenAddress,
+    /// Probes and metrics.
+    pub probe: ListenAddress,
+}
+
 /// A server that holds its ports and is ready to run.
 pub struct Server {
-    grpc: TcpListener,
-    probe: TcpListener,
+    grpc: Listener,
+    probe: Listener,
+    tls: Option<Arc<Certificates>>,
+    limits: LimitsConfig,
+    waiting: Waiting,
     engine: Engine,
     recorder: Recorder,
     writer: Option<Writer>,
@@ -73,27 +92,46 @@ impl Server {
             default_bundle,
             data,
             listen,
+            tls,
+            limits,
+            otlp: _,
             mut issuers,
             callers,
             audit,
             decide,
             reload,
-            limits,
+            bundle_limits,
             dev,
         } = config;
         prepare_data(&data, dev)?;
         if dev {
             issuers.push(DevIssuer::open(&data)?.issuer_config());
         }
-        let ListenConfig { grpc, probe } = listen;
-        let grpc = bind(grpc, "--grpc").await?;
-        let probe = bind(probe, "--probe").await?;
-        for (name, listener) in [("grpc", &grpc), ("probe", &probe)] {
-            if let Ok(address) = listener.local_addr() {
-                tracing::info!(name, %address, "listening");
-            }
-        }
         let metrics = Arc::new(Metrics::new());
+        let ListenConfig { grpc, probe, hosts } = listen;
+        let probe_tls = tls.as_ref().is_some_and(|tls| tls.probe);
+        let tls = tls.map(Certificates::load).transpose();
+        let tls = tls.map_err(ServerError::Tls)?.map(Arc::new);
+        let waiting = Waiting::new(limits.queued);
+        let setup = |name, protocol, tls: Option<&Arc<Certificates>>, hosts| Setup {
+            name,
+            protocol,
+            tls: tls.map(Arc::clone),
+            hosts,
+            limits,
+            metrics: Arc::clone(&metrics),
+            waiting: waiting.clone(),
+        };
+        let rpc = setup("grpc", Protocol::Grpc, tls.as_ref(), Vec::new());
+        let grpc = bind(grpc, rpc, "--grpc").await?;
+        let hosts = probe_hosts(&probe, hosts);
+        let probed = setup(
+            "probe",
+            Protocol::Http,
+            tls.as_ref().filter(|_| probe_tls),
+            hosts,
+        );
+        let probe = bind(probe, probed, "--probe").await?;
         let (recorder, writer) = open_audit(audit, &data, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
@@ -102,7 +140,7 @@ impl Server {
             callers,
             decide,
             reload,
-            limits,
+            limits: bundle_limits,
             data,
             dev,
             recorder: recorder.clone(),
@@ -112,6 +150,9 @@ impl Server {
         Ok(Self {
             grpc,
             probe,
+            tls,
+            limits,
+            waiting,
             engine,
             recorder,
             writer,
@@ -119,12 +160,15 @@ impl Server {
         })
     }
 
-    /// Where it listens: gRPC, then probes.
+    /// Where it listens.
     ///
     /// # Errors
     /// When the operating system does not say.
-    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.grpc.local_addr()?, self.probe.local_addr()?))
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            grpc: self.grpc.address()?,
+            probe: self.probe.address()?,
+        })
     }
 
     /// Serves until `shutdown` resolves, then ends in order.
@@ -135,6 +179,9 @@ impl Server {
         let Self {
             grpc,
             probe,
+            tls,
+            limits,
+            waiting,
             engine:
                 Engine {
                     pdp,
@@ -166,12 +213,20 @@ impl Server {
                 Ok(())
             });
         }
-        let router = probe::router(Arc::clone(&readiness), metrics);
-        let stop = reached(&phase, Phase::Draining);
-        tasks.spawn("probe listener", async move {
-            let served = axum::serve(probe, router).with_graceful_shutdown(stop);
-            served.await.map_err(|why| why.to_string())
+        if let Some(tls) = &tls {
+            tasks.spawn("certificates", Arc::clone(tls).watch(Arc::clone(&metrics)));
+        }
+        let admission = Admission::new(bounds(&limits));
+        let readiness = with_certificates(readiness, tls);
+        let sample = telemetry::sampler(telemetry::Sampled {
+            readiness: Arc::clone(&readiness),
+            recorder: recorder.clone(),
+            admission: admission.clone(),
+            waiting,
         });
+        let router = probe::router(Arc::clone(&readiness), Arc::clone(&metrics), sample);
+        let stop = reached(&phase, Phase::Draining);
+        tasks.spawn("probe listener", probe.serve(router, stop));
         let announced = health.clone();
         let closing = reached(&phase, Phase::Closing);
         tasks.spawn("health", async move {
@@ -179,12 +234,14 @@ impl Server {
             closing.await;
             Ok(())
         });
-        let face = DecisionFace::new(pdp, recorder, clock::now);
+        let (close_streams, closing_streams) = watch::channel(false);
+        let face = DecisionFace::new(pdp, recorder, clock::now)
+            .with_admission(admission)
+            .with_closing(closing_streams);
+        let router = grpc::router(face, health.clone(), limits.message)
+            .map_err(|why| ServerError::task("grpc listener", why))?;
         let stop = reached(&phase, Phase::Closing);
-        tasks.spawn(
-            "grpc listener",
-            grpc::serve(grpc, face, health.clone(), stop),
-        );
+        tasks.spawn("grpc listener", grpc.serve(router, stop));
 
         let served = tokio::select! {
             death = tasks.first_death() => Err(death),
@@ -193,13 +250,54 @@ impl Server {
         tracing::info!("stopping");
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
-        let closed = tasks.finish("grpc listener", IN_FLIGHT).await;
+        close_streams.send_replace(true);
+        let closed = tasks.finish("grpc listener", limits.drain).await;
         phase.send_replace(Phase::Draining);
         let drained = tasks.finish("decision log", LAST).await;
         let left = tasks.finish("probe listener", LAST).await;
         tracing::info!("stopped");
         served.and(closed).and(drained).and(left)
     }
+}
+
+/// What faces admit.
+fn bounds(limits: &LimitsConfig) -> Bounds {
+    Bounds {
+        checks: limits.checks,
+        batches: limits.batches,
+        streams: limits.streams,
+        deadline: limits.deadline,
+        batch: limits.batch,
+    }
+}
+
+/// Readiness that also tells of certificates that could not be taken up.
+fn with_certificates(
+    readiness: probe::ReadinessSource,
+    tls: Option<Arc<Certificates>>,
+) -> probe::ReadinessSource {
+    let Some(tls) = tls else { return readiness };
+    Arc::new(move || {
+        let mut state = readiness();
+        state
+            .degraded
+            .extend(tls.fault().map(|detail| probe::Degraded {
+                bundle: None,
+                what: "certificates",
+                detail,
+                faults: Vec::new(),
+            }));
+        state
+    })
+}
+
+/// The hosts that probes may name: where only this machine can ask, none but its own, lest a page in
+/// a browser here reads what is not for it.
+fn probe_hosts(probe: &ListenAddress, mut hosts: Vec<String>) -> Vec<String> {
+    if matches!(probe, ListenAddress::Tcp(_)) && probe.is_local() {
+        hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
+    }
+    hosts
 }
 
 impl std::fmt::Debug for Server {
@@ -246,14 +344,17 @@ pub fn asked_to_end() -> Result<impl Future<Output = ()>, ServerError> {
     })
 }
 
-async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServerError::Listen {
-            address,
-            flag,
-            source,
-        })
+async fn bind(
+    address: ListenAddress,
+    setup: Setup,
+    flag: &'static str,
+) -> Result<Listener, ServerError> {
+    let bound = Listener::bind(&address, setup).await;
+    bound.map_err(|source| ServerError::Listen {
+        address,
+        flag,
+        source,
+    })
 }
 
 fn open_audit(

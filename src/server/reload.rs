@@ -288,9 +288,6 @@ impl Keeper {
     }
 
     fn count(&self, result: &'static str) {
-        let degraded = !self.status.degraded().is_empty();
-        self.with
-            .metrics
-            .reload(self.with.name.as_str(), result, degraded);
+        self.with.metrics.reload(self.with.name.as_str(), result);
     }
 }

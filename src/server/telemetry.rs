@@ -1,10 +1,21 @@
 //! The server's own log, on standard error.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use super::ServerError;
+use super::{ServerError, listen::Waiting, traces::Traces};
+use crate::{
+    admin::probe::{ReadinessSource, Sampler},
+    audit::Recorder,
+    config::OtlpConfig,
+    pep::admission::{Admission, Class},
+};
 
 /// The variable that holds the filter, as `info` or `doorward::pdp=debug`.
 const FILTER: &str = "DOORWARD_LOG";
@@ -18,29 +29,57 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging; without a `format`, for people on a terminal and as JSON elsewhere.
+/// What is to be flushed before the process ends.
+#[must_use = "dropped, it loses the last traces"]
+pub struct Telemetry {
+    traces: Option<Traces>,
+}
+
+impl Telemetry {
+    /// Sends what is left.
+    pub async fn flush(self) {
+        if let Some(traces) = self.traces {
+            // It blocks, and a panic within is told by the panic hook.
+            let _panicked = tokio::task::spawn_blocking(move || traces.flush()).await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+/// Starts logging, and tracing where it goes somewhere; within the runtime. Without a `format`, logs
+/// are for people on a terminal and JSON elsewhere.
 ///
 /// # Errors
-/// When `DOORWARD_LOG` is not a filter, or logging was started before.
-pub fn init(format: Option<LogFormat>) -> Result<(), ServerError> {
+/// When `DOORWARD_LOG` is not a filter, the collector has no address, or logging was started before.
+pub fn init(
+    format: Option<LogFormat>,
+    otlp: Option<&OtlpConfig>,
+) -> Result<Telemetry, ServerError> {
     let filter = match std::env::var(FILTER) {
         Ok(text) => EnvFilter::try_new(&text)
             .map_err(|why| ServerError::Log(format!("`{FILTER}` is `{text}`: {why}")))?,
         Err(_) => EnvFilter::new("info"),
     };
+    let traces = otlp.map(Traces::new).transpose()?;
     let terminal = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_span_events(FmtSpan::NONE);
-    let started = match format.unwrap_or(if terminal {
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match format.unwrap_or(if terminal {
         LogFormat::Pretty
     } else {
         LogFormat::Json
     }) {
-        LogFormat::Pretty => lines.with_ansi(terminal).with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => lines.with_ansi(terminal).with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let started = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traces.as_ref().map(Traces::layer))
+        .try_init();
     // A panic's own text may quote what it choked on.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
@@ -49,5 +88,42 @@ pub fn init(format: Option<LogFormat>) -> Result<(), ServerError> {
             .unwrap_or_default();
         tracing::error!(place, "panic");
     }));
-    started.map_err(|why| ServerError::Log(why.to_string()))
+    started.map_err(|why| ServerError::Log(why.to_string()))?;
+    Ok(Telemetry { traces })
+}
+
+/// What is looked at for each page of metrics.
+pub(super) struct Sampled {
+    pub(super) readiness: ReadinessSource,
+    pub(super) recorder: Recorder,
+    pub(super) admission: Admission,
+    pub(super) waiting: Waiting,
+}
+
+/// Looks at it.
+pub(super) fn sampler(sampled: Sampled) -> Sampler {
+    let Sampled {
+        readiness,
+        recorder,
+        admission,
+        waiting,
+    } = sampled;
+    Arc::new(move |metrics| {
+        for (name, (depth, limit)) in [
+            ("records", recorder.queue()),
+            ("requests", waiting.load()),
+            ("checks", admission.load(Class::Check)),
+            ("batches", admission.load(Class::Batch)),
+            ("streams", admission.load(Class::Stream)),
+        ] {
+            metrics.queue(name, depth, limit);
+        }
+        let state = readiness();
+        metrics.degraded(state.degraded.len());
+        let served = state.bundles.iter().filter_map(|bundle| {
+            let digest = bundle.digest?;
+            Some((bundle.name.to_string(), digest.to_string()))
+        });
+        metrics.bundles(&served.collect::<Vec<_>>());
+    })
 }

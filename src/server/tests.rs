@@ -1,8 +1,8 @@
-use std::{fs, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -80,7 +80,11 @@ struct Running {
 )]
 async fn start(root: &Path) -> Running {
     let server = Server::open(config(root, &[])).await.unwrap();
-    let (grpc, probe) = server.addresses().unwrap();
+    let Addresses { grpc, probe } = server.addresses().unwrap();
+    let [grpc, probe] = [grpc, probe].map(|at| match at {
+        ListenAddress::Tcp(address) => address,
+        ListenAddress::Unix(path) => panic!("{}", path.display()),
+    });
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(server.run(async {
         let _dropped = stopped.await;
@@ -95,7 +99,7 @@ async fn start(root: &Path) -> Running {
 
 async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
@@ -335,7 +339,7 @@ async fn garbage_on_the_port_harms_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path()).await;
     for garbage in [
-        &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
+        &b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"[..],
         &[0x16, 3, 1, 2, 0, 1, 0],
         &[0xff; 4096],
     ] {
@@ -365,7 +369,7 @@ async fn clients_that_stay_connected_do_not_hold_the_end_up() {
         .unwrap();
     assert!(client.check(ask(&mint(dir.path(), "alice"))).await.is_ok());
     running.stop.send(()).unwrap();
-    tokio::time::timeout(IN_FLIGHT, running.ended)
+    tokio::time::timeout(LimitsConfig::default().drain, running.ended)
         .await
         .unwrap()
         .unwrap()

@@ -266,7 +266,7 @@ fn bad_usage_and_configuration_end_with_64() {
         dir.path(),
         &["serve", "--dev", "--grpc", "0.0.0.0:9191"],
         64,
-        "TLS",
+        "this machine only",
     );
     run(dir.path(), &["schema", "prelude"], 0, "namespace Doorward");
     run(dir.path(), &["--help"], 0, "doorward serve --dev");

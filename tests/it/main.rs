@@ -8,9 +8,11 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod answers;
 mod cli;
 mod example;
 mod faults;
+mod fit;
 mod isolation;
 mod kit;
 mod layers;

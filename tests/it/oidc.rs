@@ -252,6 +252,17 @@ async fn tokens_of_a_real_provider_decide_through_rotation_flood_and_outage() {
         );
     }
 
+    // The same under the same `kid`.
+    tokio::time::sleep(REFETCH).await;
+    provider.call("POST", "/replace");
+    let (retired, fresh) = (fresh, provider.token("/user/bob"));
+    assert_eq!(
+        decide(&client, &fresh, "acme").await,
+        "allow",
+        "fetched on demand"
+    );
+    assert_eq!(decide(&client, &retired, "acme").await, "invalid_token");
+
     // The provider is gone: what was trusted goes on, what is unknown is refused.
     provider.process.0.kill().unwrap();
     for n in 0..100 {

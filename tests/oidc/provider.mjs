@@ -3,7 +3,8 @@
 //   NODE_EXTRA_CA_CERTS=CERT node provider.mjs CERT KEY DIRECTORY-WITH-NODE_MODULES
 //
 // Prints one line of JSON, {"issuer", "control"}, when it is ready. The control address answers
-// plain HTTP: POST /rotate replaces the signing key, GET /stats counts the reads of the key set,
+// plain HTTP: POST /rotate replaces the signing key, POST /replace does so under the same `kid`,
+// GET /stats counts the reads of the key set,
 // GET /service gets a token by client credentials, GET /user/NAME one by logging in as a browser does.
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer as createHttp } from 'node:http';
@@ -39,9 +40,9 @@ class Adapter {
 }
 
 let generation = 0;
-async function signingKey() {
+async function signingKey(number) {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
-  return { ...(await exportJWK(privateKey)), kid: `key-${++generation}`, use: 'sig', alg: 'ES256' };
+  return { ...(await exportJWK(privateKey)), kid: `key-${number}`, use: 'sig', alg: 'ES256' };
 }
 
 function provider(issuer, jwk) {
@@ -85,8 +86,8 @@ const server = createHttps({ cert: readFileSync(cert), key: readFileSync(key) },
   answer(request, response);
 });
 const issuer = `https://127.0.0.1:${await listen(server)}`;
-const rotate = async () => { answer = provider(issuer, await signingKey()); };
-await rotate();
+const sign = async (number) => { answer = provider(issuer, await signingKey(number)); };
+await sign(++generation);
 
 const basic = (id) => `Basic ${Buffer.from(`${id}:${id}-secret`).toString('base64')}`;
 async function token(client, form) {
@@ -144,7 +145,8 @@ async function login(name) {
 
 const control = createHttp(async (request, response) => {
   const answers = {
-    'POST /rotate': async () => { await rotate(); return { generation }; },
+    'POST /rotate': async () => { await sign(++generation); return { generation }; },
+    'POST /replace': async () => { await sign(generation); return { generation }; },
     'GET /stats': async () => ({ reads, generation }),
     'GET /service': () => token('svc', { grant_type: 'client_credentials', scope: 'orders:read', resource: RESOURCE }),
   };

@@ -2,21 +2,52 @@
 
 use crate::{
     model::{Cause, Challenge, Decision, Effect, EvaluationFault, Outcome, Reason, SignedDuration},
-    pdp::Answer,
-    proto::v1::{self as wire, challenge},
+    pdp::{Answer, Refused},
+    pep::status::to_refusal,
+    proto::v1::{self as wire, challenge, check_result},
 };
 
 /// The message of an answer; places and error texts only for who may see them.
 pub(super) fn to_check_response(answer: &Answer) -> wire::CheckResponse {
-    let decision = wire::Decision {
+    wire::CheckResponse {
+        decision: Some(to_named_decision(answer)),
+    }
+}
+
+/// The result of one question of a batch.
+pub(super) fn to_result(answered: Result<Answer, Refused>) -> wire::CheckResult {
+    let result = match answered {
+        Ok(answer) => check_result::Result::Decision(to_named_decision(&answer)),
+        Err(refused) => check_result::Result::Refusal(to_refusal(&refused)),
+    };
+    wire::CheckResult {
+        result: Some(result),
+    }
+}
+
+/// The answer to the question `id` of a stream.
+pub(super) fn to_stream_response(
+    id: String,
+    answered: Result<Answer, Refused>,
+) -> wire::CheckStreamResponse {
+    use wire::check_stream_response::Result as Of;
+    let result = match answered {
+        Ok(answer) => Of::Decision(to_named_decision(&answer)),
+        Err(refused) => Of::Refusal(to_refusal(&refused)),
+    };
+    wire::CheckStreamResponse {
+        id,
+        result: Some(result),
+    }
+}
+
+fn to_named_decision(answer: &Answer) -> wire::Decision {
+    wire::Decision {
         decision_id: answer.decision_id().to_string(),
         bundle: answer.bundle().to_string(),
         bundle_digest: answer.digest().to_string(),
         revision: answer.revision().to_string(),
         ..to_decision(answer.decision(), answer.may_explain())
-    };
-    wire::CheckResponse {
-        decision: Some(decision),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    time::Duration,
 };
 
 use tonic::{Request, metadata::MetadataMap};
@@ -13,6 +14,7 @@ use crate::{
         EntityRef, Face, HttpAsk, Members, NamedQuestion, Question, Refusal, Rejection,
         RejectionCode, Subject, Value, Violation,
     },
+    pep::peer::Peer,
     proto::v1::{self as wire, check_request, value::Kind},
 };
 
@@ -31,19 +33,49 @@ const MAX_REQUEST_ID: usize = 256;
 /// Faults told at once; a request with more is not worth reading on.
 const MAX_FAULTS: usize = 12;
 
-/// Reads one call, with the caller's credential from its metadata.
+/// The caller's credential: what its connection proves, and the bearer in the call's metadata.
 ///
 /// # Errors
-/// [`Refusal::Malformed`] with every fault found, [`Refusal::TooLarge`] over a limit, and
-/// [`Refusal::CallerUnknown`] for a credential that is none.
+/// [`Refusal::CallerUnknown`] for a bearer that is none.
+pub(super) fn credential<T>(request: &Request<T>) -> Result<CallerCredential, Refusal> {
+    let bearer = bearer(request.metadata())?;
+    Ok(match request.extensions().get::<Peer>() {
+        Some(peer) => peer.credential(bearer),
+        None => CallerCredential {
+            peer: request.remote_addr(),
+            bearer,
+            ..CallerCredential::default()
+        },
+    })
+}
+
+/// The time that the caller gives us (`grpc-timeout`); what cannot be read is ignored, as gRPC says.
+pub(super) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    let count = digits.parse::<u64>().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+/// Reads one question of a caller.
+///
+/// # Errors
+/// [`Refusal::Malformed`] with every fault found, [`Refusal::TooLarge`] over a limit.
 pub(super) fn to_access_request(
-    request: Request<wire::CheckRequest>,
+    request: wire::CheckRequest,
+    credential: CallerCredential,
 ) -> Result<AccessRequest, Refusal> {
-    let credential = CallerCredential {
-        peer: request.remote_addr(),
-        bearer: bearer(request.metadata())?,
-        ..CallerCredential::default()
-    };
     let wire::CheckRequest {
         bundle,
         subject,
@@ -52,7 +84,7 @@ pub(super) fn to_access_request(
         context,
         at_least_revision,
         request_id,
-    } = request.into_inner();
+    } = request;
     if entities.len() > MAX_ENTITIES {
         return Err(too_large("entities", MAX_ENTITIES));
     }

@@ -2,28 +2,35 @@
 
 mod answer;
 mod ask;
+mod batch;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{guard::Call, status::to_status};
+use super::{
+    admission::{Admission, Arrival, Class},
+    guard::Call,
+    status::to_status,
+};
 use crate::{
     audit::Recorder,
     model::{Face, Timestamp},
     pdp::Pdp,
     proto::v1::{
-        CheckRequest, CheckResponse,
+        CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckStreamRequest,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
 };
 
-/// Largest accepted request message, in bytes. Buffers of this size are reserved before any byte
-/// of a message has come, one for each stream.
-const MAX_REQUEST: usize = 256 * 1024;
+/// Largest accepted request message, in bytes, unless configured otherwise. Buffers of this size
+/// are reserved before any byte of a message has come, one for each stream.
+pub const MAX_REQUEST: usize = 256 * 1024;
 
 /// Serves the decision point over gRPC.
 #[derive(Clone, Debug)]
@@ -31,6 +38,9 @@ pub struct DecisionFace {
     pdp: Arc<Pdp>,
     recorder: Recorder,
     clock: fn() -> Timestamp,
+    admission: Admission,
+    /// Turns `true` when the server is about to end.
+    closing: Option<watch::Receiver<bool>>,
 }
 
 impl DecisionFace {
@@ -40,30 +50,99 @@ impl DecisionFace {
             pdp,
             recorder,
             clock,
+            admission: Admission::default(),
+            closing: None,
         }
     }
 
-    /// The service, with its message limit.
-    pub fn into_service(self) -> DecisionServiceServer<Self> {
-        DecisionServiceServer::new(self).max_decoding_message_size(MAX_REQUEST)
+    /// Works on no more than `admission` lets in.
+    pub fn with_admission(self, admission: Admission) -> Self {
+        Self { admission, ..self }
+    }
+
+    /// Ends open streams, once they are answered, when `closing` turns `true`.
+    pub fn with_closing(self, closing: watch::Receiver<bool>) -> Self {
+        Self {
+            closing: Some(closing),
+            ..self
+        }
+    }
+
+    /// The service, accepting messages of up to `max_request` bytes.
+    pub fn into_service(self, max_request: usize) -> DecisionServiceServer<Self> {
+        DecisionServiceServer::new(self).max_decoding_message_size(max_request)
+    }
+
+    /// A call that just came in, with its place and its time.
+    fn call<T>(&self, request: &Request<T>, class: Class, id: &str, now: Timestamp) -> Call<'_> {
+        let arrival = request.extensions().get::<Arrival>();
+        Call::new(&self.recorder, Face::Grpc, now)
+            .with_request_id(id)
+            .admitted(
+                &self.admission,
+                class,
+                arrival,
+                ask::timeout(request.metadata()),
+            )
     }
 }
 
 #[tonic::async_trait]
 impl DecisionService for DecisionFace {
+    type CheckStreamStream = stream::Answers;
+
     async fn check(
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let now = (self.clock)();
-        let call = Call::new(&self.recorder, Face::Grpc, now)
-            .with_request_id(&request.get_ref().request_id);
+        let call = self.call(&request, Class::Check, &request.get_ref().request_id, now);
         let work = async {
-            let ask = ask::to_access_request(request)?;
+            let credential = ask::credential(&request)?;
+            let ask = ask::to_access_request(request.into_inner(), credential)?;
             Ok(self.pdp.answer(ask, now).await)
         };
         match call.answer(work).await {
             Ok(answer) => Ok(Response::new(answer::to_check_response(&answer))),
+            Err(refused) => Err(to_status(&refused)),
+        }
+    }
+
+    async fn check_batch(
+        &self,
+        request: Request<CheckBatchRequest>,
+    ) -> Result<Response<CheckBatchResponse>, Status> {
+        let now = (self.clock)();
+        let call = self.call(&request, Class::Batch, &request.get_ref().request_id, now);
+        let work = async {
+            let credential = ask::credential(&request)?;
+            batch::answer(self, request.into_inner(), credential, now).await
+        };
+        match call.answer(work).await {
+            Ok(results) => Ok(Response::new(CheckBatchResponse { results })),
+            Err(refused) => Err(to_status(&refused)),
+        }
+    }
+
+    async fn check_stream(
+        &self,
+        request: Request<Streaming<CheckStreamRequest>>,
+    ) -> Result<Response<stream::Answers>, Status> {
+        let now = (self.clock)();
+        let mut call = self.call(&request, Class::Stream, "", now);
+        let place = call.take_place();
+        let work = async {
+            let credential = ask::credential(&request)?;
+            let until = self.pdp.caller_until(&credential, now)?;
+            Ok(Ok((credential, until)))
+        };
+        match call.answer(work).await {
+            Ok((credential, until)) => {
+                let left = until.map(|until| until.duration_since(now).unsigned_abs());
+                let inbound = request.into_inner();
+                let stream = stream::Open::new(self.clone(), inbound, credential, left, place);
+                Ok(Response::new(stream.answers()))
+            }
             Err(refused) => Err(to_status(&refused)),
         }
     }

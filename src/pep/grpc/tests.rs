@@ -3,11 +3,14 @@ use std::collections::HashMap;
 use prost::Message as _;
 use tonic::Request;
 
-use super::{answer::to_decision, ask::to_access_request};
+use super::{
+    answer::to_decision,
+    ask::{self, to_access_request},
+};
 use crate::{
     model::{
-        AccessRequest, Cause, Challenge, Decision, Effect, EvaluationFault, Outcome, Question,
-        Reason, Refusal, SignedDuration, Subject, Value,
+        AccessRequest, CallerCredential, Cause, Challenge, Decision, Effect, EvaluationFault,
+        Outcome, Question, Reason, Refusal, SignedDuration, Subject, Value,
     },
     proto::v1::{self as wire, check_request, value::Kind},
 };
@@ -70,7 +73,7 @@ fn nested(levels: usize) -> wire::Value {
 }
 
 fn read(request: wire::CheckRequest) -> Result<AccessRequest, Refusal> {
-    to_access_request(Request::new(request))
+    to_access_request(request, CallerCredential::default())
 }
 
 #[track_caller]
@@ -255,7 +258,7 @@ fn credential(values: &[&str], expected: Result<Option<&str>, &str>) {
             .metadata_mut()
             .append("authorization", value.parse().unwrap());
     }
-    let found = to_access_request(request).map(|ask| ask.credential.bearer);
+    let found = ask::credential(&request).map(|credential| credential.bearer);
     match (found, expected) {
         (Ok(found), Ok(expected)) => assert_eq!(found.as_deref(), expected),
         (Err(why), Err(expected)) => {
@@ -330,4 +333,26 @@ fn debug_output_holds_no_credential() {
         !printed.contains("a.b.c") && !printed.contains("acme"),
         "{printed}"
     );
+}
+
+#[track_caller]
+fn timeout(text: &str, expected: Option<std::time::Duration>) {
+    let mut request = Request::new(());
+    let metadata = request.metadata_mut();
+    metadata.insert("grpc-timeout", text.parse().unwrap());
+    assert_eq!(ask::timeout(metadata), expected, "{text}");
+}
+
+#[test]
+fn a_callers_timeout_is_read_and_garbage_is_ignored() {
+    use std::time::Duration;
+    timeout("0n", Some(Duration::ZERO));
+    timeout("250m", Some(Duration::from_millis(250)));
+    timeout("7u", Some(Duration::from_micros(7)));
+    timeout("2S", Some(Duration::from_secs(2)));
+    timeout("1M", Some(Duration::from_secs(60)));
+    timeout("99999999H", Some(Duration::from_secs(99_999_999 * 3600)));
+    for garbage in ["", "S", "1", "1x", "-1S", "1.5S", "123456789S", "S1", "1 S"] {
+        timeout(garbage, None);
+    }
 }

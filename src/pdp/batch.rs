@@ -1,0 +1,92 @@
+//! Many questions at once, and how long a caller's credential is good.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Answer, Pdp, Refused, View};
+use crate::model::{
+    AccessRequest, BatchRequest, CallerCredential, DecisionId, Record, RecordOutcome, Refusal,
+    Subject, Timestamp,
+};
+
+/// Questions decided before others get their turn on the thread: some 200 µs of work.
+const BEFORE_YIELD: usize = 16;
+
+/// Lets others have their turn after every so many questions.
+async fn breathe(n: usize) {
+    if n > 0 && n % BEFORE_YIELD == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Pdp {
+    /// Decides every question of a batch as of `now`, by one world, and records each.
+    ///
+    /// The answers are in the order of the questions; one that cannot be decided, even by a fault
+    /// of ours, harms none of the others.
+    ///
+    /// # Errors
+    /// [`Refused`] when the caller is not known.
+    pub async fn answer_all(
+        &self,
+        batch: BatchRequest,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Answer, Refused>>, Refused> {
+        let mut view = View::new(self.tokens.pin());
+        let caller = match self.identify(&batch.credential, &view, now) {
+            Ok(caller) => caller,
+            Err(refusal) => return Err(self.refuse_all(batch, refusal, now)),
+        };
+        for (n, ask) in batch.asks.iter().enumerate() {
+            if let Subject::Token(token) = &ask.subject {
+                view.keys = self.tokens.keys_for(view.keys, token, now).await;
+            }
+            breathe(n).await;
+        }
+        let mut answers = Vec::with_capacity(batch.asks.len());
+        for (n, ask) in batch.asks.iter().enumerate() {
+            breathe(n).await;
+            // What a panic may leave half done is this view's list of worlds, which grows by whole
+            // elements.
+            let work = AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), ask, now));
+            let answer = catch_unwind(work).unwrap_or_else(|_| {
+                let refusal = Refusal::Unavailable {
+                    detail: "the question made its handler panic".to_owned(),
+                };
+                Err(self.refuse_one(ask, refusal, now))
+            });
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Until when `credential` is that of a caller; `None`: for as long as the configuration says so.
+    ///
+    /// # Errors
+    /// [`Refusal::CallerUnknown`].
+    pub fn caller_until(
+        &self,
+        credential: &CallerCredential,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let caller = self.identify(credential, &View::new(self.tokens.pin()), now)?;
+        Ok(caller.expires_at())
+    }
+
+    fn refuse_all(&self, batch: BatchRequest, refusal: Refusal, now: Timestamp) -> Refused {
+        let decision_id = DecisionId::new(now);
+        let BatchRequest {
+            face, request_id, ..
+        } = batch;
+        let record = Record::refused(now, decision_id, face, request_id, &refusal);
+        self.recorder.record(record);
+        Refused::new(decision_id, refusal)
+    }
+
+    fn refuse_one(&self, ask: &AccessRequest, refusal: Refusal, now: Timestamp) -> Refused {
+        let decision_id = DecisionId::new(now);
+        let outcome = RecordOutcome::of_refusal(&refusal);
+        self.recorder
+            .record(super::Trace::default().into_record(ask, decision_id, now, outcome));
+        Refused::new(decision_id, refusal)
+    }
+}

@@ -1,0 +1,137 @@
+//! The end of a server, as those see it who ask.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use doorward::proto::v1::CheckResponse;
+use prost::Message as _;
+
+use super::{
+    kit::{self, ask},
+    program::Program,
+    raw::{connect, framed, read},
+};
+
+/// What one caller lived through.
+#[derive(Default)]
+struct Seen {
+    /// The ids of decisions that it got.
+    answered: BTreeSet<String>,
+    /// Questions that were on their way and did not come back.
+    lost: usize,
+    /// Connections that could not be made, or took no more questions.
+    turned_away: usize,
+}
+
+/// Asks without pause, eight questions at once, until told to stop.
+async fn caller(address: SocketAddr, body: Vec<u8>, stop: Arc<AtomicBool>) -> Seen {
+    let mut seen = Seen::default();
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(stream) = tokio::net::TcpStream::connect(address).await else {
+            seen.turned_away += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        };
+        let Ok(mut client) = super::raw::over(stream).await else {
+            seen.turned_away += 1;
+            continue;
+        };
+        'connection: while !stop.load(Ordering::Relaxed) {
+            let mut calls = Vec::new();
+            for _ in 0..8 {
+                let Ok((response, mut sending)) = client.begin(&[]).await else {
+                    break;
+                };
+                let sent = sending.send_data(body.clone().into(), true);
+                calls.push((response, sent));
+            }
+            if calls.is_empty() {
+                seen.turned_away += 1;
+                break;
+            }
+            for (response, sent) in calls {
+                match read(response).await {
+                    Ok(reply) if reply.grpc_status == Some(0) => {
+                        let decision = CheckResponse::decode(&reply.message[5..]).unwrap();
+                        seen.answered.insert(decision.decision.unwrap().decision_id);
+                    }
+                    Ok(reply) => panic!("{reply:?}"),
+                    // The server says that it never looked at it: safe to ask again.
+                    Err(why)
+                        if sent.is_err() || why.reason() == Some(h2::Reason::REFUSED_STREAM) =>
+                    {
+                        seen.turned_away += 1;
+                        break 'connection;
+                    }
+                    Err(_) => {
+                        seen.lost += 1;
+                        break 'connection;
+                    }
+                }
+            }
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_under_load_loses_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let mut first = Program::start(root.path(), "", 1024);
+    let token = kit::token(&root.path().join("data"), "alice");
+    let body = framed(&ask(&token));
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(caller(first.grpc, body.clone(), Arc::clone(&stop))))
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Silent, and still there: it must not hold the end up.
+    let _idle = connect(first.grpc).await.unwrap();
+    first.signal("-TERM");
+    let status = first.ended(Duration::from_secs(9)).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    let same = format!(
+        "[listen]\ngrpc = \"{}\"\nprobe = \"{}\"\n",
+        first.grpc, first.probe
+    );
+    let second = Program::start(root.path(), &same, 1024);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut all = Seen::default();
+    for caller in callers {
+        let seen = caller.await.unwrap();
+        assert!(seen.answered.len() > 20, "{} answers", seen.answered.len());
+        all.answered.extend(seen.answered);
+        all.lost += seen.lost;
+        all.turned_away += seen.turned_away;
+    }
+    eprintln!(
+        "a restart under load: {} answered, {} lost, {} turned away and asked again",
+        all.answered.len(),
+        all.lost,
+        all.turned_away
+    );
+    assert_eq!(all.lost, 0);
+    let mut second = second;
+    second.signal("-TERM");
+    assert_eq!(
+        second.ended(Duration::from_secs(9)).await.unwrap().code(),
+        Some(0)
+    );
+    let log = fs::read_to_string(root.path().join("data/decisions.jsonl")).unwrap();
+    let recorded: BTreeSet<String> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|record| record["decision_id"].as_str().unwrap().to_owned())
+        .collect();
+    let unrecorded = all.answered.difference(&recorded).count();
+    assert_eq!(unrecorded, 0, "answers without a record");
+}
