@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 buf_version=1.75.0
+otlp_version=0.10.0
 deny_version=0.20.2
 tools="$PWD/target/tools"
 mkdir -p "$tools"
@@ -43,9 +44,17 @@ install_buf() {
   npm install --silent --no-save --no-package-lock --prefix "$tools" "@bufbuild/buf@$buf_version"
 }
 
+install_observers() {
+  have promtool && have prometheus && have curl || apt prometheus curl
+  otlp="$tools/otlp/node_modules/.bin/mockotlpserver"
+  [ -x "$otlp" ] && return
+  npm install --silent --no-save --no-package-lock --prefix "$tools/otlp" "@elastic/mockotlpserver@$otlp_version"
+}
+
 step 'tools'
 install_deny
 install_buf
+install_observers
 
 step 'format'
 cargo fmt --check
@@ -74,5 +83,8 @@ step 'the example bundle is valid'
 
 step 'the cases of the example bundle'
 "$doorward" test policies
+
+step 'what operators see: Prometheus, an alert, traces'
+tests/observe.sh "$doorward" "$otlp"
 
 printf '\nall checks passed in %d s\n' "$SECONDS"

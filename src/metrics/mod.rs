@@ -238,6 +238,15 @@ impl Metrics {
         gauge.set(whole(count));
     }
 
+    /// Has a listener's counters at zero, so that their first step is seen.
+    pub fn listener(&self, listener: &'static str) {
+        self.connections(listener, 0);
+        for reason in ["accept", "handshake", "handshake_timeout", "too_many"] {
+            let labels = ListenerReason { listener, reason };
+            self.connections_closed.get_or_create(&labels).inc_by(0);
+        }
+    }
+
     /// Counts a connection that was closed before it asked anything.
     pub fn connection_refused(&self, listener: &'static str, reason: &'static str) {
         let labels = ListenerReason { listener, reason };
