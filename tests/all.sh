@@ -45,16 +45,25 @@ install_buf() {
 }
 
 install_observers() {
+  have npm || apt nodejs npm
   have promtool && have prometheus && have curl || apt prometheus curl
   otlp="$tools/otlp/node_modules/.bin/mockotlpserver"
   [ -x "$otlp" ] && return
   npm install --silent --no-save --no-package-lock --prefix "$tools/otlp" "@elastic/mockotlpserver@$otlp_version"
 }
 
+install_provider() { # a real OpenID provider
+  have node || apt nodejs npm
+  [ -d "$tools/node_modules/oidc-provider" ] && [ -d "$tools/node_modules/jose" ] && return
+  npm install --silent --no-save --no-package-lock --prefix "$tools" \
+    "@bufbuild/buf@$buf_version" oidc-provider@9.13.3 jose@6.2.17
+}
+
 step 'tools'
 install_deny
 install_buf
 install_observers
+install_provider
 
 step 'format'
 cargo fmt --check
@@ -75,7 +84,7 @@ step 'wire contract'
 "$buf" lint
 
 step 'tests'
-cargo test --locked
+TEST_NODE_MODULES="$tools" cargo test --locked
 doorward="${CARGO_TARGET_DIR:-target}/debug/doorward" # built with the tests
 
 step 'the example bundle is valid'

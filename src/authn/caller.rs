@@ -232,6 +232,14 @@ impl Caller {
         self.expires_at
     }
 
+    /// The bundle it asks when it names none, if it may ask only one.
+    pub fn only_bundle(&self) -> Option<&BundleName> {
+        match self.bundles.as_deref() {
+            Some([only]) => Some(only),
+            _ => None,
+        }
+    }
+
     /// What it may vouch for, given the right `vouch`.
     pub fn vouch(&self) -> &VouchScope {
         &self.vouch

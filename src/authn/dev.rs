@@ -148,6 +148,7 @@ impl DevIssuer {
             preset: None,
             leeway: Duration::from_secs(30),
             max_lifetime: MAX_LIFETIME,
+            key_refetch: Duration::from_secs(30),
         }
     }
 

@@ -123,7 +123,7 @@ impl TokenVerifier {
                 keys: ring.map(|ring| Held::new(ring, None)),
                 fault: None,
             });
-            desks.push(source.map(Desk::new));
+            desks.push(source.map(|source| Desk::new(source, config.key_refetch)));
         }
         Ok(Self {
             current: ArcSwap::from_pointee(TrustedKeys {
@@ -183,6 +183,11 @@ impl TrustedKeys {
         };
         let owner = self.issuers.iter().find(named)?;
         Some(&owner.config.name)
+    }
+
+    /// How often a token was one verified before, and how often not, since the start.
+    pub fn remembered(&self) -> (u64, u64) {
+        self.cache.counts()
     }
 
     /// How the keys of every issuer are as of `now`.

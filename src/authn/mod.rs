@@ -1,8 +1,12 @@
 //! Who asks: a credential becomes an [`Identity`] or a [`Caller`], or is rejected.
 //!
-//! A token passes `compact` (three strict segments) → `header` → `claims` (what the payload says) →
-//! the issuer's `ring` of keys (signature) → `profile` (is it an access token at all) → the checks
-//! of `verify` (audience, times). Only [`TrustedKeys::verify`] makes an [`Identity`].
+//! A token passes `compact` (three strict segments) → `header` → the issuer's `ring` of keys
+//! (signature) → `profile` (is it an access token at all) → `claims` (what it says, typed) → the
+//! checks of `verify` (bundle, audience, times). Only [`TrustedKeys::verify`] makes an [`Identity`];
+//! `cache` spares it the signature of a token it has seen, and [`inspect`] tells of each check.
+//!
+//! `keys` holds what is trusted; `refresh` runs one task per issuer that reads its `source`, over
+//! the network by `fetch`. A request pins one generation ([`TokenVerifier::pin`]).
 //!
 //! **Invariant:** verification does no I/O, reads no clock, never blocks; what a token says selects
 //! nothing but one of the keys that the issuer's own ring holds.
@@ -37,7 +41,7 @@ pub use inspect::{Check, Inspection, Step, StepOutcome, inspect};
 pub use keys::{KeyHealth, KeysFault, TokenVerifier, TrustedKeys};
 pub use refresh::KeyTask;
 pub use ring::{KeyRing, RingFault, SkippedKey};
-pub use source::SourceFault;
+pub use source::{SourceFault, jwks_uri};
 pub use suppose::suppose;
 pub use verify::TokenScope;
 

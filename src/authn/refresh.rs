@@ -26,8 +26,6 @@ mod tests;
 #[cfg(test)]
 mod tls_tests;
 
-/// Least time between two reads that tokens ask for, and between a failed read and the next.
-const MIN_BETWEEN: Duration = Duration::from_secs(30);
 /// Most requests that wait for one issuer's keys at a time: each holds a token of up to 16 KiB, so
 /// a megabyte. Further ones are answered at once from the keys there are.
 const MAX_WAITING: usize = 64;
@@ -35,6 +33,8 @@ const MAX_WAITING: usize = 64;
 /// Where requests ask an issuer's task for fresh keys.
 pub(super) struct Desk {
     source: Source,
+    /// Least time between two reads that tokens ask for, and between a failed read and the next.
+    min_between: Duration,
     wanted: Notify,
     waiting: Semaphore,
     reads: watch::Sender<Reads>,
@@ -51,9 +51,10 @@ struct Reads {
 }
 
 impl Desk {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source, min_between: Duration) -> Self {
         Self {
             source,
+            min_between,
             wanted: Notify::new(),
             waiting: Semaphore::new(MAX_WAITING),
             reads: watch::Sender::default(),
@@ -61,14 +62,14 @@ impl Desk {
     }
 
     /// Waits until the task has read the keys anew. `false` at once when it has done so lately or
-    /// too many wait already: a flood of unknown `kid`s costs one read per [`MIN_BETWEEN`].
+    /// too many wait already: a flood of unknown `kid`s costs one read per `min_between`.
     async fn fresh(&self, now: Timestamp) -> bool {
         let Ok(_place) = self.waiting.try_acquire() else {
             return false;
         };
         let mut reads = self.reads.subscribe();
         let before = reads.borrow_and_update().done;
-        let lately = |last: Timestamp| now.duration_since(last).unsigned_abs() < MIN_BETWEEN;
+        let lately = |last: Timestamp| now.duration_since(last).unsigned_abs() < self.min_between;
         let asked = self.reads.send_if_modified(|reads| {
             let ask = !reads.running && !reads.last.is_some_and(lately);
             reads.running |= ask;
@@ -99,10 +100,11 @@ impl Desk {
 }
 
 impl TokenVerifier {
-    /// For a token that `pinned` refused as `kid_unknown` or `keys_unavailable`: the keys that a
-    /// new read brought, if one was due and brought any in time (at most 5 seconds).
+    /// For a token that `pinned` refused as `kid_unknown`, `iss_key_mismatch` (its new key may be
+    /// called like another issuer's) or `keys_unavailable`: the keys that a new read brought, if one
+    /// was due and brought any in time (at most 5 seconds).
     ///
-    /// One read serves all who wait, at most one per issuer and 30 seconds; nobody else waits.
+    /// One read serves all who wait, at most one per issuer and `key_refetch`; nobody else waits.
     pub async fn refreshed(
         &self,
         pinned: &TrustedKeys,
@@ -119,6 +121,20 @@ impl TokenVerifier {
             return None;
         }
         Some(self.pin())
+    }
+
+    /// The keys to verify `token` with: `pinned`, or those that a new read brought because the token
+    /// is by a key that `pinned` lacks.
+    pub async fn keys_for(
+        &self,
+        pinned: Arc<TrustedKeys>,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Arc<TrustedKeys> {
+        match self.refreshed(&pinned, token, now).await {
+            Some(fresh) => fresh,
+            None => pinned,
+        }
     }
 
     /// One task per issuer whose keys can change; `server` runs them for as long as it lives.
@@ -177,7 +193,7 @@ impl KeyTask {
                 }
                 None => {
                     failures += 1;
-                    self.retry(failures)
+                    self.retry(failures, desk.min_between)
                 }
             };
         }
@@ -208,10 +224,10 @@ impl KeyTask {
     }
 
     /// After a failure: soon while there are no keys at all, else after the usual pause.
-    fn retry(&self, failures: u32) -> Duration {
+    fn retry(&self, failures: u32, usual: Duration) -> Duration {
         match self.known(|trusted| trusted.has_keys()) {
-            true => MIN_BETWEEN,
-            false => Duration::from_secs(1 << failures.min(5)).min(MIN_BETWEEN),
+            true => usual,
+            false => Duration::from_secs(1 << failures.min(5)).min(usual),
         }
     }
 

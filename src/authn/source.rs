@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use url::Url;
 
 use crate::{
-    config::{IssuerConfig, KeySource},
+    config::{FetchConfig, IssuerConfig, KeySource},
     model::{JsonLimits, Value, parse_json},
 };
 
@@ -113,12 +113,13 @@ impl Source {
             Self::Discovery(issuer, fetcher) => {
                 let document = discovery_url(issuer);
                 let fetched = get(fetcher, &document).await?;
-                let keys = jwks_uri(&fetched.bytes, config, issuer, fetcher).map_err(|why| {
-                    SourceFault::Discovery {
-                        url: document.to_string(),
-                        why,
-                    }
-                })?;
+                let keys =
+                    jwks_uri(&fetched.bytes, &config.issuer, fetcher.rule()).map_err(|why| {
+                        SourceFault::Discovery {
+                            url: document.to_string(),
+                            why,
+                        }
+                    })?;
                 let fetched = get(fetcher, &keys).await?;
                 (fetched.bytes, ahead(fetched.max_age))
             }
@@ -162,40 +163,36 @@ fn discovery_url(issuer: &Url) -> Url {
     url
 }
 
-/// Where the discovery document says that the keys are.
+/// Where a discovery document says that the keys of `issuer` are.
 ///
-/// The document must be the issuer's own, byte for byte (OpenID Connect Discovery §4.3).
-fn jwks_uri(
-    bytes: &[u8],
-    config: &IssuerConfig,
-    issuer: &Url,
-    fetcher: &Fetcher,
-) -> Result<Url, String> {
+/// The document must be the issuer's own, byte for byte (OpenID Connect Discovery §4.3), and send
+/// to its own origin unless `rule` lists another.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn jwks_uri(document: &[u8], issuer: &str, rule: &FetchConfig) -> Result<Url, String> {
     const LIMITS: JsonLimits = JsonLimits {
         depth: 16,
         values: 10_000,
     };
-    let document = parse_json(bytes, LIMITS).map_err(|fault| fault.to_string())?;
+    let document = parse_json(document, LIMITS).map_err(|fault| fault.to_string())?;
     let member = |name: &str| {
         document
             .as_record()
             .and_then(|document| document.get(name))
             .and_then(Value::as_str)
     };
-    if member("issuer") != Some(&config.issuer) {
-        return Err(format!(
-            "its `issuer` is not `{}`, byte for byte",
-            config.issuer
-        ));
+    if member("issuer") != Some(issuer) {
+        return Err(format!("its `issuer` is not `{issuer}`, byte for byte"));
     }
     let Some(uri) = member("jwks_uri") else {
         return Err("it has no `jwks_uri`".to_owned());
     };
-    let rule = fetcher.rule();
+    let own = rule.check_url(issuer)?;
     let url = rule
         .check_url(uri)
         .map_err(|fault| format!("its `jwks_uri` {fault}"))?;
-    if !rule.allows_origin(issuer, &url) {
+    if !rule.allows_origin(&own, &url) {
         return Err(format!(
             "its `jwks_uri` is on {}; if that is meant, list it in `allow_origins`",
             url.origin().ascii_serialization()
@@ -209,7 +206,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{authn::testing, config::FetchConfig};
+    use crate::authn::testing;
 
     #[test]
     fn the_document_is_below_the_issuer() {
@@ -253,16 +250,13 @@ mod tests {
 
     #[test]
     fn c04_a_discovery_document_speaks_for_its_own_issuer_and_origin() {
-        let config = testing::corp();
-        let issuer: Url = testing::ISS.parse().unwrap();
         let rule = FetchConfig {
             allow_origins: vec![Url::parse("https://keys.example.com").unwrap().origin()],
             ..FetchConfig::default()
         };
-        let fetcher = Fetcher::new(&rule).unwrap();
         let uri = |issuer_member: &str, uri: serde_json::Value| {
             let document = json!({"issuer": issuer_member, "jwks_uri": uri}).to_string();
-            jwks_uri(document.as_bytes(), &config, &issuer, &fetcher).map(|url| url.to_string())
+            jwks_uri(document.as_bytes(), testing::ISS, &rule).map(|url| url.to_string())
         };
         let own = json!("https://id.example.com/keys");
         assert_eq!(
@@ -294,7 +288,7 @@ mod tests {
         }
         for text in ["", "[]", "<html>", "{}", "{\"issuer\":1,\"issuer\":1}"] {
             assert!(
-                jwks_uri(text.as_bytes(), &config, &issuer, &fetcher).is_err(),
+                jwks_uri(text.as_bytes(), testing::ISS, &rule).is_err(),
                 "{text}"
             );
         }

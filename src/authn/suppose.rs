@@ -43,6 +43,7 @@ pub fn suppose(
         preset: None,
         leeway: Duration::ZERO,
         max_lifetime: Duration::MAX,
+        key_refetch: Duration::MAX,
     };
     Ok(read_claims(&config, members)?.claims)
 }

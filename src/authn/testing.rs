@@ -179,6 +179,7 @@ pub(super) fn issuer(keys: &[Json]) -> IssuerConfig {
         preset: None,
         leeway: Duration::from_secs(30),
         max_lifetime: Duration::from_secs(3600),
+        key_refetch: Duration::from_secs(30),
     }
 }
 

@@ -101,17 +101,23 @@ impl TrustedKeys {
         (ring.digest() == signed.ring).then_some(signed)
     }
 
-    /// The issuer, by its number, whose keys are too few or too old to verify this token.
+    /// The issuer, by its number, whose keys may be too old to verify this token. A token that
+    /// verifies is remembered, so that asking first costs nothing.
     pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
-        let parts = self.take_apart(token.expose(), &mut |_, _| ()).ok()?;
-        let rejection = self.choose_key(&parts, now).err()?;
-        let lacking = matches!(
-            rejection.code,
-            RejectionCode::KidUnknown
-                | RejectionCode::IssKeyMismatch
-                | RejectionCode::KeysUnavailable
-        );
-        lacking.then_some(parts.index)
+        let text = token.expose();
+        if self.known(text, now).is_some() {
+            return None;
+        }
+        match self.check_signature(text, now, &mut |_, _| ()) {
+            Ok(signed) => {
+                self.cache.put(text, &Arc::new(signed));
+                None
+            }
+            Err(rejection) => {
+                let parts = self.take_apart(text, &mut |_, _| ()).ok()?;
+                old_keys_explain(rejection.code).then_some(parts.index)
+            }
+        }
     }
 
     /// The checks whose outcome depends on token and keys alone.
@@ -345,6 +351,19 @@ impl Signed {
         }
         Ok(())
     }
+}
+
+/// Whether a rejection may come of keys that the issuer has replaced since they were read, under a
+/// new `kid` or the same.
+fn old_keys_explain(code: RejectionCode) -> bool {
+    matches!(
+        code,
+        RejectionCode::KidUnknown
+            | RejectionCode::IssKeyMismatch
+            | RejectionCode::KeysUnavailable
+            | RejectionCode::AlgKeyMismatch
+            | RejectionCode::SignatureInvalid
+    )
 }
 
 /// Durations of the configuration are bounded far below the limit of a [`SignedDuration`].

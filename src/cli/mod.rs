@@ -2,6 +2,7 @@
 
 mod check;
 mod exit;
+mod inspect;
 mod output;
 mod schema;
 mod serve;
@@ -43,7 +44,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Args),
-    Token(token::Args),
+    Token(Box<token::Args>),
     Check(Box<check::Args>),
     Validate(validate::Args),
     Test(test::Args),
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
     };
     let ended = match cli.verb {
         Verb::Serve(args) => serve::run(args),
-        Verb::Token(args) => token::run(args),
+        Verb::Token(args) => token::run(*args),
         Verb::Check(args) => check::run(*args),
         Verb::Validate(args) => validate::run(args),
         Verb::Test(args) => test::run(args),

@@ -19,11 +19,13 @@ Examples:
 ///
 /// Servers started with --dev and the same data directory accept it; no other server does.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Whom it is about (claim `sub`)
-    #[arg(long, value_name = "SUBJECT")]
-    sub: String,
+    #[arg(long, value_name = "SUBJECT", required = true)]
+    sub: Option<String>,
     /// What it is good for, separated by spaces (claim `scope`)
     #[arg(
         long,
@@ -46,11 +48,19 @@ pub(super) struct Args {
     data: PathBuf,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Inspect(super::inspect::Args),
+}
+
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    if let Some(Verb::Inspect(args)) = args.verb {
+        return super::inspect::run(args);
+    }
     server::prepare_data(&args.data, true).map_err(Failure::usage)?;
     let issuer = DevIssuer::open(&args.data).map_err(Failure::failed)?;
     let mint = Mint {
-        sub: args.sub,
+        sub: args.sub.unwrap_or_default(),
         scope: args.scope,
         client_id: args.client_id,
         ttl: args.ttl,

@@ -77,7 +77,7 @@ pub struct VouchScope {
 }
 
 /// `[[caller]]` as written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawCaller {
     name: String,

@@ -21,6 +21,11 @@ const MAX_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 const DEFAULT_LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 /// Access tokens are meant to be short-lived (RFC 9700 §2.2); a day covers every provider's default.
 const DEFAULT_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+/// A flood of unknown `kid`s costs one read of the keys in this time.
+const DEFAULT_REFETCH: SignedDuration = SignedDuration::from_secs(30);
+
+const NO_FIREBASE: &str = "Firebase issues ID tokens only, and an ID token says who signed in, not \
+     what may be called; trust an authorization server that issues access tokens for its users";
 
 /// A trusted issuer of access tokens.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct IssuerConfig {
     pub leeway: Duration,
     /// Longest accepted `exp - iat`.
     pub max_lifetime: Duration,
+    /// Least time between two reads of its keys that tokens ask for.
+    pub key_refetch: Duration,
 }
 
 /// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1); asymmetric only.
@@ -160,14 +167,7 @@ impl Preset {
             "auth0" => Self::Auth0,
             "okta" => Self::Okta,
             "cognito" => Self::Cognito,
-            "firebase" => {
-                return Err(
-                    "`preset = \"firebase\"`: Firebase issues ID tokens only, and an ID token says \
-                     who signed in, not what may be called; put an authorization server that issues \
-                     access tokens in front of it"
-                        .to_owned(),
-                );
-            }
+            "firebase" => return Err(NO_FIREBASE.to_owned()),
             other => {
                 return Err(format!(
                     "`preset = {}`: expected keycloak, entra, auth0, okta or cognito",
@@ -179,7 +179,7 @@ impl Preset {
 }
 
 /// `[[issuer]]` as written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawIssuer {
     name: String,
@@ -200,6 +200,7 @@ pub struct RawIssuer {
     preset: Option<String>,
     leeway: Option<SignedDuration>,
     max_lifetime: Option<SignedDuration>,
+    key_refetch: Option<SignedDuration>,
 }
 
 impl RawIssuer {
@@ -224,6 +225,9 @@ impl RawIssuer {
                  mean this service, or every token of the issuer would be accepted"
                     .to_owned(),
             );
+        }
+        if self.issuer.starts_with("https://securetoken.google.com/") {
+            return Err(NO_FIREBASE.to_owned());
         }
         let preset = self.preset.as_deref().map(Preset::read).transpose()?;
         let fetch = RawFetch {
@@ -287,6 +291,12 @@ impl RawIssuer {
                 self.max_lifetime.unwrap_or(DEFAULT_LIFETIME),
                 SignedDuration::from_secs(1),
                 SignedDuration::from_hours(366 * 24),
+            )?,
+            key_refetch: bounded(
+                "key_refetch",
+                self.key_refetch.unwrap_or(DEFAULT_REFETCH),
+                SignedDuration::from_secs(1),
+                SignedDuration::from_mins(10),
             )?,
         })
     }
@@ -390,6 +400,8 @@ mod tests {
         check_refused("leeway = \"-1s\"", "out of bounds");
         check_refused("max_lifetime = \"0s\"", "out of bounds");
         check_refused("preset = \"firebase\"", "ID tokens only");
+        let firebase = GOOD.replace("id.example.com", "securetoken.google.com/my-project");
+        assert!(read(&firebase).unwrap_err().contains("ID tokens only"));
         check_refused("preset = \"other\"", "expected keycloak");
         check_refused("profile = \"id\"", "unknown variant");
         check_refused("verify = false", "unknown field");

@@ -119,6 +119,7 @@ struct Issuer<'a> {
     preset: Option<&'static str>,
     leeway: String,
     max_lifetime: String,
+    key_refetch: String,
 }
 
 #[derive(Default, Serialize)]
@@ -289,6 +290,7 @@ fn issuer(it: &IssuerConfig) -> Issuer<'_> {
         }),
         leeway: duration(it.leeway),
         max_lifetime: duration(it.max_lifetime),
+        key_refetch: duration(it.key_refetch),
     }
 }
 

@@ -5,11 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Answer, Pdp, Refused, View};
 use crate::model::{
     AccessRequest, BatchRequest, CallerCredential, DecisionId, Record, RecordOutcome, Refusal,
-    Timestamp,
+    Subject, Timestamp,
 };
 
 /// Questions decided before others get their turn on the thread: some 200 µs of work.
 const BEFORE_YIELD: usize = 16;
+
+/// Lets others have their turn after every so many questions.
+async fn breathe(n: usize) {
+    if n > 0 && n.is_multiple_of(BEFORE_YIELD) {
+        tokio::task::yield_now().await;
+    }
+}
 
 impl Pdp {
     /// Decides every question of a batch as of `now`, by one world, and records each.
@@ -29,11 +36,15 @@ impl Pdp {
             Ok(caller) => caller,
             Err(refusal) => return Err(self.refuse_all(batch, refusal, now)),
         };
+        for (n, ask) in batch.asks.iter().enumerate() {
+            if let Subject::Token(token) = &ask.subject {
+                view.keys = self.tokens.keys_for(view.keys, token, now).await;
+            }
+            breathe(n).await;
+        }
         let mut answers = Vec::with_capacity(batch.asks.len());
         for (n, ask) in batch.asks.iter().enumerate() {
-            if n > 0 && n % BEFORE_YIELD == 0 {
-                tokio::task::yield_now().await;
-            }
+            breathe(n).await;
             // What a panic may leave half done is this view's list of worlds, which grows by whole
             // elements.
             let work = AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), ask, now));

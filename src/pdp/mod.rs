@@ -101,6 +101,9 @@ impl Pdp {
     pub async fn answer(&self, ask: AccessRequest, now: Timestamp) -> Result<Answer, Refused> {
         let mut view = View::new(self.tokens.pin());
         let caller = self.identify(&ask.credential, &view, now);
+        if let (Ok(_), Subject::Token(token)) = (&caller, &ask.subject) {
+            view.keys = self.tokens.keys_for(view.keys, token, now).await;
+        }
         self.answer_in(&mut view, caller.as_ref(), &ask, now)
     }
 
@@ -155,7 +158,7 @@ impl Pdp {
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
         trace.caller = Some(caller.name().clone());
-        let bundle = self.choose(ask)?;
+        let bundle = self.choose(ask, caller)?;
         let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
         let right = match ask.subject {
             Subject::Entity(_) => Right::Vouch,
@@ -201,8 +204,8 @@ impl Pdp {
         })
     }
 
-    /// The bundle by its name, else by the host asked about, else the default one.
-    fn choose(&self, ask: &AccessRequest) -> Result<BundleName, Refusal> {
+    /// The bundle by its name, else by the host asked about, else the caller's only or the default one.
+    fn choose(&self, ask: &AccessRequest, caller: &Caller) -> Result<BundleName, Refusal> {
         let host = match &ask.question {
             Question::Http(http) if !self.hosts.is_empty() => Some(http.request.host()),
             _ => None,
@@ -210,7 +213,7 @@ impl Pdp {
         let chosen = match (&ask.bundle, host) {
             (Some(name), _) => Some(name),
             (None, Some(host)) => self.hosts.get(host),
-            (None, None) => self.default_bundle.as_ref(),
+            (None, None) => caller.only_bundle().or(self.default_bundle.as_ref()),
         };
         chosen.cloned().ok_or(Refusal::UnknownBundle)
     }

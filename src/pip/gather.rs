@@ -56,7 +56,7 @@ pub fn gather<'s>(
         resource: resolved.resource.clone(),
         context,
     };
-    let entities = slice(snapshot, &overlay, roots)?;
+    let entities = slice(snapshot, &overlay, roots, &resolved.action.entity)?;
     Ok(Gathered {
         resolved,
         request,
@@ -64,8 +64,14 @@ pub fn gather<'s>(
     })
 }
 
-/// Loads `roots` and what they refer to, to the depth that the policies were validated for.
-fn slice(snapshot: &Snapshot, overlay: &Overlay, roots: Vec<Uid>) -> Result<Entities, Refusal> {
+/// Loads `roots` and what they refer to, to the depth that the policies were validated for. Rules look
+/// at no other action than the one asked about: level validation refuses to follow a literal.
+fn slice(
+    snapshot: &Snapshot,
+    overlay: &Overlay,
+    roots: Vec<Uid>,
+    action: &Arc<Entity>,
+) -> Result<Entities, Refusal> {
     let mut found: HashMap<Uid, Arc<Entity>> = HashMap::new();
     let mut open: HashSet<Uid> = roots.into_iter().collect();
     for _ in 0..snapshot.policies.level().max(1) {
@@ -87,8 +93,7 @@ fn slice(snapshot: &Snapshot, overlay: &Overlay, roots: Vec<Uid>) -> Result<Enti
         }
         open = next;
     }
-    let actions = snapshot.schema.action_entities().iter().cloned();
-    core::entities(found.into_values().chain(actions))
+    core::entities(found.into_values().chain([Arc::clone(action)]))
         .map_err(|detail| Refusal::Unavailable { detail })
 }
 

@@ -111,6 +111,8 @@ fn resolve_http<'s>(
         .action(&matched.route.action)
         .ok_or_else(no_action)?;
     let (_, resource) = entity_name(snapshot, &matched.resource, "http.path")?;
+    // Facts of the principal are known facts, should it be the resource as well.
+    overlay.principal(who);
     overlay.url(snapshot, &resource, &matched)?;
     Ok(Resolved { action, resource })
 }

@@ -46,7 +46,13 @@ pub fn evaluate(
     strict_errors: bool,
 ) -> Evaluation {
     let mut found = Found::default();
-    let matching = policies.matching(&request, entities);
+    let Request {
+        principal,
+        action,
+        resource,
+        ..
+    } = &request;
+    let matching = policies.matching(principal, action, resource, entities);
     let evaluator = Evaluator::new(request, entities);
     for policy in matching {
         found.add(policy, &evaluator);

@@ -55,9 +55,9 @@ impl Index {
     pub(super) fn new(policies: &[Policy], schema: &Schema) -> Self {
         let mut index = Self::default();
         let mut members: HashMap<&Uid, Vec<&Uid>> = HashMap::new();
-        for action in schema.action_entities() {
-            for group in action.ancestors() {
-                members.entry(group).or_default().push(action.uid());
+        for action in schema.actions() {
+            for group in action.entity.ancestors() {
+                members.entry(group).or_default().push(&action.uid);
             }
         }
         for (n, policy) in policies.iter().enumerate() {

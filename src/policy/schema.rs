@@ -26,7 +26,6 @@ pub struct Schema {
     actions: Vec<ActionDef>,
     type_names: HashMap<String, TypeName>,
     action_names: HashMap<String, usize>,
-    action_entities: Vec<Arc<Entity>>,
 }
 
 /// An entity type.
@@ -45,6 +44,8 @@ pub struct EntityTypeDef {
 pub struct ActionDef {
     /// Its name.
     pub uid: Uid,
+    /// Itself, as an entity in its groups.
+    pub entity: Arc<Entity>,
     /// The principal types it applies to.
     pub principals: HashSet<TypeName>,
     /// The resource types it applies to.
@@ -143,6 +144,7 @@ impl Schema {
             };
             entity_types.insert(def.name, def_out);
         }
+        let entities = core::action_entities(&cedar)?;
         let mut actions = Vec::new();
         let mut action_names = HashMap::new();
         for def in core::actions(&cedar)? {
@@ -154,7 +156,9 @@ impl Schema {
             if bare(&type_name).is_some() || (namespace.is_empty() && type_name == "Action") {
                 action_names.insert(id.to_owned(), n);
             }
+            let entity = core::find(&entities, &def.uid).ok_or("an action is no entity")?;
             actions.push(ActionDef {
+                entity: Arc::new(entity.clone()),
                 uid: def.uid,
                 principals: def.principals,
                 resources: def.resources,
@@ -162,7 +166,6 @@ impl Schema {
             });
         }
         Ok(Self {
-            action_entities: core::action_entities(&cedar)?,
             cedar,
             entity_types,
             actions,
@@ -227,11 +230,6 @@ impl Schema {
     /// Every action.
     pub fn actions(&self) -> &[ActionDef] {
         &self.actions
-    }
-
-    /// The actions as entities.
-    pub fn action_entities(&self) -> &[Arc<Entity>] {
-        &self.action_entities
     }
 
     /// Names an entity of a type of this schema.

@@ -6,8 +6,7 @@ use cedar_policy::{ValidationMode, Validator};
 
 use super::{
     annotations::Annotations,
-    core::{self, Entities, Rule},
-    evaluate::Request,
+    core::{self, Entities, Rule, Uid},
     fault::{Fault, Place},
     index::Index,
     schema::Schema,
@@ -149,18 +148,14 @@ impl PolicySet {
         &self.policies
     }
 
-    /// The policies whose heads match a request, in the order of their ids.
+    /// The policies whose heads match, in the order of their ids.
     pub(super) fn matching<'s>(
         &'s self,
-        request: &Request,
+        principal: &Uid,
+        action: &Uid,
+        resource: &Uid,
         entities: &Entities,
     ) -> impl Iterator<Item = &'s Policy> + use<'s> {
-        let Request {
-            principal,
-            action,
-            resource,
-            ..
-        } = request;
         let found = self.index.matching(principal, action, resource, entities);
         found.into_iter().filter_map(|n| self.policies.get(n))
     }

@@ -2,11 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{ServerError, example};
+use super::{ServerError, clock, example};
 use crate::{
     admin::probe::{BundleState, Readiness, ReadinessSource},
     audit::Recorder,
-    authn::{Callers, TokenVerifier},
+    authn::{Callers, KeyHealth, KeyTask, TokenVerifier},
     bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles},
     config::{BundleConfig, CallerConfig, DecideConfig, IssuerConfig},
     model::{BundleName, IssuerName},
@@ -30,6 +30,9 @@ pub(super) struct Parts {
 pub(super) struct Engine {
     pub(super) pdp: Arc<Pdp>,
     pub(super) readiness: ReadinessSource,
+    /// Each keeps one issuer's keys fresh.
+    pub(super) key_tasks: Vec<KeyTask>,
+    pub(super) tokens: Arc<TokenVerifier>,
 }
 
 /// Reads the keys, publishes every bundle, and builds the decision point over them.
@@ -43,7 +46,7 @@ pub(super) fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         dev,
         recorder,
     } = parts;
-    let tokens = TokenVerifier::new(&issuers)?;
+    let tokens = Arc::new(TokenVerifier::new(&issuers)?);
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.name.clone()));
     publish_all(&bundles, &issuers, &live, decide, dev)?;
     let pdp = Pdp::new(
@@ -51,12 +54,14 @@ pub(super) fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         default_bundle,
         live.clone(),
         Callers::new(&callers, dev),
-        Arc::new(tokens),
+        Arc::clone(&tokens),
         recorder,
     );
     Ok(Engine {
         pdp: Arc::new(pdp),
-        readiness: Arc::new(move || readiness(&live)),
+        key_tasks: tokens.tasks(),
+        tokens: Arc::clone(&tokens),
+        readiness: Arc::new(move || readiness(&live, &tokens)),
     })
 }
 
@@ -109,13 +114,31 @@ fn read(path: &Path, dev: bool) -> Result<BundleFiles, Vec<Fault>> {
     BundleFiles::read(path, BundleLimits::default())
 }
 
-fn readiness(live: &LiveBundles) -> Readiness {
+fn readiness(live: &LiveBundles, tokens: &TokenVerifier) -> Readiness {
     let bundles = live.iter().map(|(name, place)| BundleState {
         name: name.clone(),
         digest: place.pin().map(|snapshot| snapshot.digest),
     });
     Readiness {
         bundles: bundles.collect(),
-        degraded: Vec::new(),
+        degraded: tokens
+            .pin()
+            .health(clock::now())
+            .iter()
+            .filter_map(key_trouble)
+            .collect(),
+    }
+}
+
+/// What is wrong with an issuer's keys, if anything is.
+fn key_trouble(health: &KeyHealth) -> Option<String> {
+    let fault = health.fault.as_deref().unwrap_or("none could be read yet");
+    let issuer = &health.issuer;
+    match (health.usable, &health.fault) {
+        (true, None) => None,
+        (true, Some(_)) => Some(format!(
+            "keys of issuer `{issuer}` are the last good ones: {fault}"
+        )),
+        (false, _) => Some(format!("keys of issuer `{issuer}` are missing: {fault}")),
     }
 }

@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod example;
 mod grpc;
+mod keys;
 mod listen;
 mod tasks;
 pub mod telemetry;
@@ -39,6 +40,7 @@ use crate::{
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 pub use error::ServerError;
+pub use keys::read_keys;
 use listen::{Listener, Protocol, Setup, Waiting};
 use tasks::Tasks;
 use tls::Certificates;
@@ -172,7 +174,13 @@ impl Server {
             tls,
             limits,
             waiting,
-            engine: Engine { pdp, readiness },
+            engine:
+                Engine {
+                    pdp,
+                    readiness,
+                    key_tasks,
+                    tokens,
+                },
             recorder,
             writer,
             metrics,
@@ -187,6 +195,12 @@ impl Server {
                 writer.run(drain).await.map_err(|why| why.to_string())
             });
         }
+        for task in key_tasks {
+            tasks.spawn("issuer keys", async move {
+                task.run(clock::now).await;
+                Ok(())
+            });
+        }
         if let Some(tls) = &tls {
             tasks.spawn("certificates", Arc::clone(tls).watch(Arc::clone(&metrics)));
         }
@@ -197,6 +211,7 @@ impl Server {
             recorder: recorder.clone(),
             admission: admission.clone(),
             waiting,
+            tokens,
         });
         let router = probe::router(Arc::clone(&readiness), Arc::clone(&metrics), sample);
         let stop = reached(&phase, Phase::Draining);

@@ -292,3 +292,39 @@ fn bad_usage_and_configuration_end_with_64() {
     .concat();
     run(dir.path(), &unreachable, 1, "doorward serve --dev");
 }
+
+#[test]
+fn a_token_is_inspected_check_by_check_and_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let minted = doorward(dir.path())
+        .args(["token", "--sub", "alice"])
+        .output()
+        .unwrap();
+    let token = String::from_utf8(minted.stdout).unwrap();
+    let token = token.trim();
+    let forged = format!("{}AAAA", &token[..token.len() - 4]);
+    for (token, code, says) in [
+        (token, 0, "accepted"),
+        (&forged, 1, "signature_invalid"),
+        ("a.b", 1, "token_malformed"),
+    ] {
+        let output = doorward(dir.path())
+            .args(["token", "inspect", token])
+            .output()
+            .unwrap();
+        check(&output, code, says);
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            !token
+                .split('.')
+                .any(|part| part.len() > 4 && shown.contains(part)),
+            "{shown}"
+        );
+    }
+    run(
+        dir.path(),
+        &["token", "inspect", "--audience", "else", token],
+        1,
+        "aud_mismatch",
+    );
+}

@@ -165,6 +165,12 @@ fn a_caller_does_only_what_it_has_the_right_to_and_only_where() {
     check(token(), &checker, "caller_unknown");
     check(token().caller("wrong"), &checker, "caller_unknown");
     check(token().caller("s3cret"), &checker, "allow by open");
+    let only = pdp(
+        &bundles(),
+        &[&corp],
+        &[caller("gw", &[Right::Check], Some(&["far"]))],
+    );
+    check(token().caller("s3cret"), &only.unwrap(), "allow by far");
     check(
         token().caller("s3cret").bundle("far"),
         &checker,

@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod answers;
 mod cli;
 mod example;
 mod faults;
@@ -17,5 +18,6 @@ mod kit;
 mod layers;
 mod mapping;
 mod matrix;
+mod oidc;
 mod oracle;
 mod promises;

@@ -73,6 +73,18 @@ async fn keys_come_from_a_url() {
     assert_eq!((health.keys, health.read_at), (1, Some(now())));
 }
 
+#[test]
+fn c17_proxies_of_the_environment_are_not_used() {
+    let nowhere = "http://127.0.0.1:9";
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "authn::refresh::tests::keys_come_from_a_url"])
+        .envs(["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"].map(|name| (name, nowhere)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[tokio::test]
 async fn keys_come_by_discovery() {
     let provider = Provider::new().await;
@@ -268,6 +280,11 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
         let pinned = verifier.pin();
         let known = token(&RSA, "rsa");
         let first = verifier.refreshed(&pinned, &known, time()).await.unwrap();
+        assert!(
+            pinned
+                .verify(&known, &TokenScope::default(), time())
+                .is_err()
+        );
         assert!(first.verify(&known, &TokenScope::default(), time()).is_ok());
         assert!(verifier.refreshed(&first, &known, time()).await.is_none());
         assert_eq!(
@@ -352,6 +369,41 @@ async fn c14_rotation_brings_the_new_key_and_drops_the_old() {
 }
 
 #[tokio::test]
+async fn c14_a_new_key_may_be_called_like_another_issuers() {
+    let provider = Provider::new().await;
+    provider.publishes(&[RSA.jwk("1")]);
+    let numbered = IssuerConfig {
+        name: IssuerName::new("partner"),
+        issuer: "https://partner.example/".to_owned(),
+        ..issuer(&[OTHER_RSA.jwk("2")])
+    };
+    let ours = IssuerConfig {
+        keys: KeySource::Url {
+            url: format!("{}keys", provider.url).parse().unwrap(),
+            fetch: loopback(),
+        },
+        ..corp()
+    };
+    let verifier = Arc::new(TokenVerifier::new(&[ours, numbered]).unwrap());
+    provider.during(read(&verifier)).await.unwrap();
+    let token = token(&RSA, "2");
+    check_now("C14", &verifier, &token, Some(Code::IssKeyMismatch));
+    provider.publishes(&[RSA.jwk("2")]);
+    let pinned = verifier.pin();
+    let fresh = provider.during(async {
+        tokio::select! {
+            keys = verifier.refreshed(&pinned, &token, now()) => keys,
+            () = task(&verifier).run(now) => unreachable!("reads for ever"),
+        }
+    });
+    let keys = fresh.await.unwrap();
+    assert!(
+        keys.verify(&token, &TokenScope::default(), now()).is_ok(),
+        "C14"
+    );
+}
+
+#[tokio::test]
 async fn c15_the_last_good_keys_last_a_day() {
     let provider = Provider::new().await;
     provider.publishes(&[RSA.jwk("rsa")]);
@@ -429,6 +481,13 @@ async fn c18_half_a_file_changes_nothing() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(read(&verifier).await, None);
     check_now("C18", &verifier, &token(&RSA, "rsa"), None);
+    let day = now() + crate::model::SignedDuration::from_hours(24);
+    let health = verifier.pin().health(day).pop().unwrap();
+    assert!(
+        !health.usable,
+        "C15: a file that is gone for a day is an outage too"
+    );
+    assert_eq!(health.usable_until, Some(day));
     std::fs::write(&file, jwks(&[OTHER_RSA.jwk("rsa")])).unwrap();
     assert_eq!(read(&verifier).await, Some(POLL));
     check_now("C18", &verifier, &token(&OTHER_RSA, "rsa"), None);

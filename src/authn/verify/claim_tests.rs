@@ -108,6 +108,25 @@ fn a_date_is_a_number_of_seconds() {
 }
 
 #[test]
+fn d08_what_a_login_does_not_say_is_absent_and_no_default() {
+    let token = RSA.token(&header(), &payload());
+    let identity = verify(&trust(&[corp()]), &token).unwrap();
+    let claims = identity.claims();
+    assert_eq!(
+        (&claims.acr, &claims.amr, claims.auth_time),
+        (&None, &None, None),
+        "D08"
+    );
+    for (name, value) in [
+        ("acr", json!(2)),
+        ("amr", json!("pwd")),
+        ("amr", json!([1])),
+    ] {
+        check_invalid("D08", name, Some(value));
+    }
+}
+
+#[test]
 fn times_hold_to_the_second_with_leeway_and_without() {
     let expired = Some(Code::TokenExpired);
     let strict = trust(&[IssuerConfig {

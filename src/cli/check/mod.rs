@@ -5,7 +5,7 @@ mod request;
 
 use super::{Exit, Failure, output, output::Style};
 use crate::client::{Client, ClientError};
-pub(in crate::cli) use request::pair;
+pub(in crate::cli) use request::{pair, secret};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -143,7 +143,7 @@ pub(in crate::cli) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads a secret given as itself, from standard input (`-`) or from a file (`@FILE`).
-pub(super) fn secret(given: &str) -> Result<String, Failure> {
+pub(in crate::cli) fn secret(given: &str) -> Result<String, Failure> {
     let read = match (given, given.strip_prefix('@')) {
         ("-", _) => {
             let mut text = String::new();

@@ -70,15 +70,12 @@ pub fn find<'e>(entities: &'e Entities, uid: &Uid) -> Option<&'e Entity> {
 /// When Cedar cannot build them.
 pub(in crate::policy) fn action_entities(
     schema: &cedar_policy::Schema,
-) -> Result<Vec<Arc<Entity>>, String> {
+) -> Result<Entities, String> {
     let entities = schema
         .action_entities()
         .map_err(|error| error.to_string())?;
     let entities: &Entities = entities.as_ref();
-    Ok(entities
-        .iter()
-        .map(|entity| Arc::new(entity.clone()))
-        .collect())
+    Ok(entities.clone())
 }
 
 /// The entities that an entity's attributes refer to.
