@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 buf_version=1.75.0
+otlp_version=0.10.0
 deny_version=0.20.2
 tools="$PWD/target/tools"
 mkdir -p "$tools"
@@ -43,6 +44,14 @@ install_buf() {
   npm install --silent --no-save --no-package-lock --prefix "$tools" "@bufbuild/buf@$buf_version"
 }
 
+install_observers() {
+  have npm || apt nodejs npm
+  have promtool && have prometheus && have curl || apt prometheus curl
+  otlp="$tools/otlp/node_modules/.bin/mockotlpserver"
+  [ -x "$otlp" ] && return
+  npm install --silent --no-save --no-package-lock --prefix "$tools/otlp" "@elastic/mockotlpserver@$otlp_version"
+}
+
 install_provider() { # a real OpenID provider
   have node || apt nodejs npm
   [ -d "$tools/node_modules/oidc-provider" ] && [ -d "$tools/node_modules/jose" ] && return
@@ -53,6 +62,7 @@ install_provider() { # a real OpenID provider
 step 'tools'
 install_deny
 install_buf
+install_observers
 install_provider
 
 step 'format'
@@ -82,5 +92,8 @@ step 'the example bundle is valid'
 
 step 'the cases of the example bundle'
 "$doorward" test policies
+
+step 'what operators see: Prometheus, an alert, traces'
+tests/observe.sh "$doorward" "$otlp"
 
 printf '\nall checks passed in %d s\n' "$SECONDS"

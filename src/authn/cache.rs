@@ -43,6 +43,11 @@ impl TokenCache {
         self.0.get(token)
     }
 
+    /// How often a token was found, and how often not.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.0.hits(), self.0.misses())
+    }
+
     pub(super) fn put(&self, token: &str, signed: &Arc<Signed>) {
         self.0.insert(token.into(), Arc::clone(signed));
     }

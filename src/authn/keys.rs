@@ -185,6 +185,11 @@ impl TrustedKeys {
         Some(&owner.config.name)
     }
 
+    /// How often a token was one verified before, and how often not, since the start.
+    pub fn remembered(&self) -> (u64, u64) {
+        self.cache.counts()
+    }
+
     /// How the keys of every issuer are as of `now`.
     pub fn health(&self, now: Timestamp) -> Vec<KeyHealth> {
         self.issuers

@@ -215,11 +215,12 @@ impl Metrics {
             .set(whole(count));
     }
 
-    /// Counts lookups of verified tokens: `hit` or `miss`.
-    pub fn token_cache(&self, result: &'static str) {
-        self.token_cache
-            .get_or_create(&labels::Cache { result })
-            .inc();
+    /// Says how often a token was one verified before, and how often not, since the start.
+    pub fn token_cache(&self, hits: u64, misses: u64) {
+        for (result, count) in [("hit", hits), ("miss", misses)] {
+            let counter = self.token_cache.get_or_create(&labels::Cache { result });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// Says how much waits in a queue, and how much may.
@@ -236,6 +237,15 @@ impl Metrics {
     pub fn connections(&self, listener: &'static str, count: usize) {
         let gauge = self.connections.get_or_create(&Listener { listener });
         gauge.set(whole(count));
+    }
+
+    /// Has a listener's counters at zero, so that their first step is seen.
+    pub fn listener(&self, listener: &'static str) {
+        self.connections(listener, 0);
+        for reason in ["accept", "handshake", "handshake_timeout", "too_many"] {
+            let labels = ListenerReason { listener, reason };
+            self.connections_closed.get_or_create(&labels).inc_by(0);
+        }
     }
 
     /// Counts a connection that was closed before it asked anything.
@@ -294,6 +304,8 @@ mod tests {
         metrics.reload("orders", "refused");
         metrics.key_age("corp", 61.0);
         metrics.queue("records", 7, 100);
+        metrics.token_cache(3, 1);
+        metrics.token_cache(5, 2);
         metrics.connections("grpc", 2);
         metrics.bundles(&[("orders".to_owned(), "cd".to_owned())]);
         metrics.bundles(&[("orders".to_owned(), "ab".to_owned())]);
@@ -307,6 +319,7 @@ mod tests {
             "doorward_policies_total{bundle=\"orders\",policy=\"own\",result=\"determined\"} 2",
             "doorward_reloads_total{bundle=\"orders\",outcome=\"refused\"} 1",
             "doorward_key_age_seconds{issuer=\"corp\"} 61.0",
+            "doorward_token_cache_total{result=\"hit\"} 5",
             "doorward_queue_depth{queue=\"records\"} 7",
             "doorward_connections{listener=\"grpc\"} 2",
             "doorward_bundle_info{bundle=\"orders\",digest=\"ab\"} 1",

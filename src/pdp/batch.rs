@@ -13,7 +13,7 @@ const BEFORE_YIELD: usize = 16;
 
 /// Lets others have their turn after every so many questions.
 async fn breathe(n: usize) {
-    if n > 0 && n % BEFORE_YIELD == 0 {
+    if n > 0 && n.is_multiple_of(BEFORE_YIELD) {
         tokio::task::yield_now().await;
     }
 }

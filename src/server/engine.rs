@@ -49,6 +49,7 @@ pub(super) struct Engine {
     pub(super) keepers: Vec<Keeper>,
     /// Each keeps one issuer's keys fresh.
     pub(super) key_tasks: Vec<KeyTask>,
+    pub(super) tokens: Arc<TokenVerifier>,
 }
 
 /// Reads the keys, serves every bundle that can be, and builds the decision point over them.
@@ -105,6 +106,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
     Ok(Engine {
         pdp: Arc::new(pdp),
         key_tasks: tokens.tasks(),
+        tokens: Arc::clone(&tokens),
         readiness: Arc::new(move || readiness(&live, &statuses, &tokens)),
         keepers,
     })

@@ -188,6 +188,7 @@ impl Server {
                     readiness,
                     keepers,
                     key_tasks,
+                    tokens,
                 },
             recorder,
             writer,
@@ -223,6 +224,7 @@ impl Server {
             recorder: recorder.clone(),
             admission: admission.clone(),
             waiting,
+            tokens,
         });
         let router = probe::router(Arc::clone(&readiness), Arc::clone(&metrics), sample);
         let stop = reached(&phase, Phase::Draining);

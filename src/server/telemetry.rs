@@ -9,10 +9,11 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use super::{ServerError, listen::Waiting, traces::Traces};
+use super::{ServerError, clock, listen::Waiting, traces::Traces};
 use crate::{
     admin::probe::{ReadinessSource, Sampler},
     audit::Recorder,
+    authn::TokenVerifier,
     config::OtlpConfig,
     pep::admission::{Admission, Class},
 };
@@ -98,6 +99,7 @@ pub(super) struct Sampled {
     pub(super) recorder: Recorder,
     pub(super) admission: Admission,
     pub(super) waiting: Waiting,
+    pub(super) tokens: Arc<TokenVerifier>,
 }
 
 /// Looks at it.
@@ -107,6 +109,7 @@ pub(super) fn sampler(sampled: Sampled) -> Sampler {
         recorder,
         admission,
         waiting,
+        tokens,
     } = sampled;
     Arc::new(move |metrics| {
         for (name, (depth, limit)) in [
@@ -118,6 +121,19 @@ pub(super) fn sampler(sampled: Sampled) -> Sampler {
         ] {
             metrics.queue(name, depth, limit);
         }
+        let (now, keys) = (clock::now(), tokens.pin());
+        for health in keys.health(now) {
+            metrics.keys(
+                health.issuer.as_str(),
+                if health.usable { health.keys } else { 0 },
+            );
+            if let Some(read_at) = health.read_at {
+                let age = now.duration_since(read_at).as_secs_f64();
+                metrics.key_age(health.issuer.as_str(), age);
+            }
+        }
+        let (hits, misses) = keys.remembered();
+        metrics.token_cache(hits, misses);
         let state = readiness();
         metrics.degraded(state.degraded.len());
         let served = state.bundles.iter().filter_map(|bundle| {

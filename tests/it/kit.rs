@@ -105,6 +105,15 @@ pub(crate) fn pdp(
     issuers: &[&Issuer],
     callers: &[CallerConfig],
 ) -> Result<Pdp, Vec<Fault>> {
+    live_pdp(bundles, issuers, callers).map(|(pdp, _)| pdp)
+}
+
+/// The same, with the place where its bundles are published.
+pub(crate) fn live_pdp(
+    bundles: &[Served],
+    issuers: &[&Issuer],
+    callers: &[CallerConfig],
+) -> Result<(Pdp, LiveBundles), Vec<Fault>> {
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.config.name.clone()));
     for bundle in bundles {
         let names = issuers
@@ -120,14 +129,15 @@ pub(crate) fn pdp(
     }
     let configs: Vec<IssuerConfig> = issuers.iter().map(|issuer| issuer.config.clone()).collect();
     let bundles: Vec<BundleConfig> = bundles.iter().map(|bundle| bundle.config.clone()).collect();
-    Ok(Pdp::new(
+    let pdp = Pdp::new(
         &bundles,
         bundles.first().map(|bundle| bundle.name.clone()),
-        live,
+        live.clone(),
         Callers::new(callers, callers.is_empty()),
         Arc::new(TokenVerifier::new(&configs).unwrap()),
         Recorder::off(),
-    ))
+    );
+    Ok((pdp, live))
 }
 
 /// A request in the making.

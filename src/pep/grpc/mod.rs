@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     audit::Recorder,
-    model::{Face, Timestamp},
+    model::{Face, SignedDuration, Timestamp},
     pdp::Pdp,
     proto::v1::{
         CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckStreamRequest,
@@ -138,7 +138,10 @@ impl DecisionService for DecisionFace {
         };
         match call.answer(work).await {
             Ok((credential, until)) => {
-                let left = until.map(|until| until.duration_since(now).unsigned_abs());
+                let left = until.map(|until| {
+                    let left = until.duration_since(now).max(SignedDuration::ZERO);
+                    left.unsigned_abs()
+                });
                 let inbound = request.into_inner();
                 let stream = stream::Open::new(self.clone(), inbound, credential, left, place);
                 Ok(Response::new(stream.answers()))

@@ -32,7 +32,7 @@ pub(super) struct Open {
 
 /// What a stream does next.
 enum Next {
-    Question(CheckStreamRequest),
+    Question(Box<CheckStreamRequest>),
     End(Option<Status>),
 }
 
@@ -60,7 +60,7 @@ impl Open {
         Box::pin(unfold(Some(self), |open| async {
             let mut open = open?;
             match open.next().await {
-                Next::Question(question) => match open.answer(question).await {
+                Next::Question(question) => match open.answer(*question).await {
                     Ok(response) => Some((Ok(response), Some(open))),
                     Err(status) => Some((Err(status), None)),
                 },
@@ -87,7 +87,7 @@ impl Open {
             biased;
             () = expired => Next::End(Some(self.expired())),
             question = inbound.message() => match question {
-                Ok(Some(question)) => Next::Question(question),
+                Ok(Some(question)) => Next::Question(Box::new(question)),
                 Ok(None) => Next::End(None),
                 Err(status) => Next::End(Some(status)),
             },

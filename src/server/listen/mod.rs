@@ -90,6 +90,7 @@ impl Listener {
             waiting,
         } = setup;
         let socket = Socket::bind(address).await?;
+        metrics.listener(name);
         if let Ok(address) = socket.address() {
             tracing::info!(name, %address, tls = tls.is_some(), "listening");
         }

@@ -4,9 +4,17 @@ use doorward::proto::v1::{
     CheckBatchRequest, CheckRequest, CheckResult, Outcome, check_batch_request::Subject,
     check_result::Result as Of,
 };
+use doorward::{
+    bundle::{BundleFiles, CompileOptions},
+    model::{BatchRequest, CallerCredential, Face},
+    pap,
+    pdp::{Answer, Refused},
+};
+use serde_json::json;
 use tonic::Code;
 
 use super::kit::{Running, ask, unasked};
+use crate::kit::{Ask, Issuer, Served, entity, live_pdp, now};
 
 /// Each result in one word.
 fn words(results: &[CheckResult]) -> Vec<String> {
@@ -134,4 +142,61 @@ async fn a_batch_is_as_long_as_its_limit_and_no_longer() {
         let status = client.check_batch(batch(length)).await.unwrap_err();
         assert_eq!(status.code(), code, "{length}: {status}");
     }
+}
+
+#[tokio::test]
+async fn a_batch_sees_one_state_of_the_rules_whatever_is_published_meanwhile() {
+    let files = |word: &str| {
+        [
+            (
+                "schema.cedarschema",
+                "entity User; entity Order; action Read appliesTo { principal: User, resource: Order };"
+                    .to_owned(),
+            ),
+            ("a.cedar", format!("{word}(principal, action, resource);")),
+            ("bundle.toml", "[[principal]]\ntype = \"User\"\nid = \"{sub}\"".to_owned()),
+        ]
+    };
+    let issuer = Issuer::new("corp");
+    let permit = files("permit");
+    let served: Vec<_> = permit
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    let (pdp, live) = live_pdp(&[Served::new("orders", &served)], &[&issuer], &[]).unwrap();
+    let batch = || BatchRequest {
+        face: Face::Grpc,
+        credential: CallerCredential::default(),
+        request_id: None,
+        asks: (0..500)
+            .map(|_| {
+                let alice = issuer.token("alice", json!({}));
+                Ask::named(alice, "Read", entity("Order::\"o\"", json!({}))).0
+            })
+            .collect(),
+    };
+    let digests = |answers: Vec<Result<Answer, Refused>>| {
+        let answers = answers.into_iter().map(|answer| answer.unwrap().digest());
+        answers.collect::<std::collections::HashSet<_>>()
+    };
+    // At one turn of another task after the other, so that some are before the rules are pinned,
+    // and some while the batch is under way.
+    let mut by_older_rules = 0;
+    for (n, turns) in (0..60).step_by(4).enumerate() {
+        let files = files(if n % 2 == 0 { "forbid" } else { "permit" });
+        let files = BundleFiles::new(files.iter().map(|(name, text)| (*name, text.as_str())));
+        let meanwhile = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            let (_, place) = live.get("orders").unwrap();
+            pap::publish(place, &files, &CompileOptions::default()).unwrap();
+            place.pin().unwrap().digest
+        };
+        let (answers, published) = tokio::join!(pdp.answer_all(batch(), now()), meanwhile);
+        let during = digests(answers.unwrap());
+        assert_eq!(during.len(), 1, "published after {turns} turns");
+        by_older_rules += usize::from(!during.contains(&published));
+    }
+    assert!(by_older_rules > 0, "none was under way");
 }

@@ -48,6 +48,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A name, headers, a body, and what comes of it in one word.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, Vec<u8>, &'a str);
+
 #[tokio::test]
 async fn messages_that_are_none_are_refused_each_by_its_status() {
     let server = Running::start("").await;
@@ -71,7 +74,7 @@ async fn messages_that_are_none_are_refused_each_by_its_status() {
     let prefix_only = vec![0, 0, 0];
     let nested = message(&[0x2a; 300]);
     let long = "x".repeat(8 * 1024);
-    let cases: Vec<(&str, Vec<(&str, &str)>, Vec<u8>, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("as it should be", vec![], good.clone(), "allow"),
         ("an unknown field", vec![], unknown_field, "allow"),
         (

@@ -163,12 +163,26 @@ impl Running {
 
 /// A token of the issuer in `dir`.
 pub(crate) fn token(dir: &Path, sub: &str) -> String {
+    mint(dir, sub, "", SignedDuration::from_mins(10), &[])
+}
+
+/// The same with a scope, a life and further claims.
+pub(crate) fn mint(
+    dir: &Path,
+    sub: &str,
+    scope: &str,
+    ttl: SignedDuration,
+    claims: &[(&str, &str)],
+) -> String {
+    let claims = claims.iter();
     let mint = Mint {
         sub: sub.to_owned(),
-        scope: String::new(),
+        scope: scope.to_owned(),
         client_id: "test".to_owned(),
-        ttl: SignedDuration::from_mins(10),
-        claims: Vec::new(),
+        ttl,
+        claims: claims
+            .map(|(name, json)| ((*name).to_owned(), (*json).to_owned()))
+            .collect(),
     };
     let issuer = DevIssuer::open(dir).unwrap();
     issuer.mint(&mint, clock::now()).unwrap()

@@ -9,15 +9,13 @@ use prost::bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    task::JoinHandle,
 };
 
 pub(crate) const CHECK: &str = "/doorward.v1.DecisionService/Check";
 
-/// A connection, and the task that drives it.
+/// A connection, driven by a task of its own.
 pub(crate) struct Raw {
     pub(crate) sender: SendRequest<Bytes>,
-    pub(crate) driver: JoinHandle<Result<(), h2::Error>>,
 }
 
 /// What came back for one request.
@@ -62,8 +60,9 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = h2::client::handshake(io).await?;
-    let driver = tokio::spawn(connection);
-    Ok(Raw { sender, driver })
+    // Its end is seen by the calls over it.
+    drop(tokio::spawn(connection));
+    Ok(Raw { sender })
 }
 
 impl Raw {

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use doorward::model::SignedDuration;
 use doorward::proto::v1::{
     CheckRequest, CheckStreamRequest, CheckStreamResponse, Outcome,
     check_stream_response::Result as Of,
 };
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
-use super::kit::{Running, ask};
+use super::kit::{self, Running, ask};
 
 fn outgoing<T>(mut questions: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     futures_util::stream::poll_fn(move |cx| questions.poll_recv(cx))
@@ -23,9 +24,19 @@ struct Asking {
 
 impl Asking {
     async fn open(server: &Running) -> Result<Self, Status> {
+        Self::open_as(server, None).await
+    }
+
+    /// Opens one with this bearer of the caller's own.
+    async fn open_as(server: &Running, bearer: Option<&str>) -> Result<Self, Status> {
         let (questions, sent) = mpsc::channel(64);
         let mut client = server.client().await;
-        let answers = client.check_stream(outgoing(sent)).await?.into_inner();
+        let mut request = Request::new(outgoing(sent));
+        if let Some(bearer) = bearer {
+            let value = format!("Bearer {bearer}").parse().unwrap();
+            request.metadata_mut().insert("authorization", value);
+        }
+        let answers = client.check_stream(request).await?.into_inner();
         Ok(Self { questions, answers })
     }
 
@@ -113,4 +124,39 @@ async fn the_end_of_the_server_ends_streams_after_their_answers() {
     }
     server.ended().await.unwrap();
     assert_eq!(server.records().len(), 50);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_callers_credential() {
+    let root = tempfile::tempdir().unwrap();
+    let caller = "[[caller]]\nname = \"billing\"\nissuer = \"corp\"\n\
+                  caller_audience = \"doorward\"\nscope = \"ask\"\n";
+    let mut server = Running::start_in(root, false, caller).await;
+    let issuer = server.root.path().join("issuer");
+    let life = SignedDuration::from_secs(3);
+    let bearer = kit::mint(&issuer, "svc", "ask", life, &[("aud", "\"doorward\"")]);
+    for stranger in [None, Some("secret"), Some(server.token("alice").as_str())] {
+        let refused = Asking::open_as(&server, stranger).await.err().unwrap();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    }
+    let mut stream = Asking::open_as(&server, Some(&bearer)).await.unwrap();
+    let end = loop {
+        // It may end before the question is on its way.
+        let question = CheckStreamRequest {
+            id: "q".to_owned(),
+            check: Some(ask(&server.token("alice"))),
+        };
+        let _ended = stream.questions.try_send(question);
+        match stream.next().await.unwrap() {
+            Ok(response) => assert!(matches!(response.result, Some(Of::Decision(_)))),
+            Err(status) => break status,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(end.code(), Code::Unauthenticated, "{end}");
+    server.stop();
+    server.ended().await.unwrap();
+    let records = server.records();
+    assert_eq!(records.last().unwrap()["reason"], "token_expired");
+    assert!(records.len() > 4, "answers, three strangers and the end");
 }
