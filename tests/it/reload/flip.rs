@@ -164,7 +164,7 @@ fn every_answer_is_that_of_the_bundle_it_names() {
     let published = metrics
         .lines()
         .find_map(|line| {
-            line.strip_prefix("doorward_reloads_total{bundle=\"default\",result=\"published\"} ")
+            line.strip_prefix("doorward_reloads_total{bundle=\"default\",outcome=\"published\"} ")
         })
         .unwrap();
     assert!(published.parse::<usize>().unwrap() > RELOADS, "{published}");

@@ -117,8 +117,8 @@ fn a_bundle_whose_case_fails_is_refused_by_the_name_of_the_case() {
     check_served(&server, false);
     let metrics = server.probe("/metrics");
     for line in [
-        "doorward_reloads_total{bundle=\"default\",result=\"refused\"} 1",
-        "doorward_reloads_total{bundle=\"default\",result=\"published\"} 1",
+        "doorward_reloads_total{bundle=\"default\",outcome=\"refused\"} 1",
+        "doorward_reloads_total{bundle=\"default\",outcome=\"published\"} 1",
         "doorward_bundle_degraded{bundle=\"default\"} 1",
     ] {
         assert!(metrics.contains(line), "no `{line}` in {metrics}");
