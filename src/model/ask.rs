@@ -37,6 +37,10 @@ pub struct AccessRequest {
 pub enum Face {
     /// `doorward.v1.DecisionService`.
     Grpc,
+    /// OpenID AuthZEN 1.0.
+    Authzen,
+    /// The subrequests of nginx, Caddy and Traefik.
+    ForwardAuth,
 }
 
 impl Face {
@@ -44,12 +48,31 @@ impl Face {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
+            Self::Authzen => "authzen",
+            Self::ForwardAuth => "forward_auth",
+        }
+    }
+
+    /// Whether what the schema does not declare is left out rather than refused: such members are
+    /// to be ignored in AuthZEN (§10.1).
+    pub fn drops_undeclared(self) -> bool {
+        match self {
+            Self::Authzen => true,
+            Self::Grpc | Self::ForwardAuth => false,
+        }
+    }
+
+    /// Whether its askers are gateways, which relay what end users send.
+    pub fn is_for_gateways(self) -> bool {
+        match self {
+            Self::ForwardAuth => true,
+            Self::Grpc | Self::Authzen => false,
         }
     }
 }
 
 /// How the asker proves who it is. Never printed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct CallerCredential {
     /// The peer's address, when it came over TCP.
     pub peer: Option<SocketAddr>,
@@ -113,6 +136,8 @@ pub enum Question {
 pub struct NamedQuestion {
     /// The action's id, bare or full.
     pub action: String,
+    /// What is stated about the action, which policies read as `context.action`.
+    pub properties: Members,
     /// The resource with the facts stated about it.
     pub resource: EntityFacts,
 }

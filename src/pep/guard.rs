@@ -85,6 +85,7 @@ impl<'a> Call<'a> {
             principal: None,
             action: None,
             resource: None,
+            undeclared: 0,
             outcome: RecordOutcome::Refusal {
                 refusal: refused.refusal.code(),
                 reason: refused.refusal.reason(),
