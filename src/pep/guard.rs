@@ -10,7 +10,7 @@ use std::{
 use crate::{
     audit::Recorder,
     model::{DecisionId, Face, Record, RecordOutcome, Refusal, Revision, Timestamp},
-    pdp::{Answer, Refused},
+    pdp::Refused,
 };
 
 /// Longest time a question may take: far beyond any evaluation, and short enough that callers
@@ -49,9 +49,9 @@ impl<'a> Call<'a> {
     }
 
     /// Runs `work`, whose outer error is a refusal that nobody has recorded yet.
-    pub(super) async fn answer<F>(mut self, work: F) -> Result<Answer, Refused>
+    pub(super) async fn answer<T, F>(mut self, work: F) -> Result<T, Refused>
     where
-        F: Future<Output = Result<Result<Answer, Refused>, Refusal>>,
+        F: Future<Output = Result<Result<T, Refused>, Refusal>>,
     {
         let refusal = match tokio::time::timeout(self.deadline, caught(work)).await {
             Ok(Ok(Ok(answered))) => {
@@ -65,6 +65,11 @@ impl<'a> Call<'a> {
             Err(_) => Refusal::DeadlineExceeded,
         };
         Err(self.refuse(refusal))
+    }
+
+    /// Ends the call with a refusal of the face's own.
+    pub(super) fn refused(mut self, refusal: Refusal) -> Refused {
+        self.refuse(refusal)
     }
 
     /// Records a refusal of the face's own.
@@ -105,11 +110,12 @@ impl Drop for Call<'_> {
     }
 }
 
+/// The work panicked.
 #[derive(Debug)]
-struct Panicked;
+pub(super) struct Panicked;
 
 /// Runs `work`; a panic ends it and nothing else.
-async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
+pub(super) async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
         // After a panic the future is dropped and never polled again, and what it shares with
@@ -149,7 +155,10 @@ mod tests {
     async fn a_panic_is_a_refusal_and_recorded() {
         let (recorder, metrics) = counted();
         let call = Call::new(&recorder, Face::Grpc, now());
-        let refused = call.answer(async { panic!("boom") }).await.unwrap_err();
+        let refused = call
+            .answer::<(), _>(async { panic!("boom") })
+            .await
+            .unwrap_err();
         assert!(matches!(refused.refusal, Refusal::Unavailable { .. }));
         recorded(&metrics, "unavailable");
     }
@@ -159,7 +168,7 @@ mod tests {
         let (recorder, metrics) = counted();
         let mut call = Call::new(&recorder, Face::Grpc, now());
         call.deadline = Duration::from_millis(1);
-        let refused = call.answer(pending()).await.unwrap_err();
+        let refused = call.answer::<(), _>(pending()).await.unwrap_err();
         assert_eq!(refused.refusal, Refusal::DeadlineExceeded);
         recorded(&metrics, "deadline_exceeded");
     }
@@ -168,7 +177,8 @@ mod tests {
     async fn a_cancelled_call_is_recorded() {
         let (recorder, metrics) = counted();
         let call = Call::new(&recorder, Face::Grpc, now());
-        let hung_up = tokio::time::timeout(Duration::from_millis(1), call.answer(pending())).await;
+        let hung_up =
+            tokio::time::timeout(Duration::from_millis(1), call.answer::<(), _>(pending())).await;
         assert!(hung_up.is_err());
         recorded(&metrics, "deadline_exceeded");
     }
@@ -179,7 +189,10 @@ mod tests {
         let call = Call::new(&recorder, Face::Grpc, now());
         let theirs = Refused::new(DecisionId::new(now()), Refusal::UnknownBundle);
         let id = theirs.decision_id;
-        let refused = call.answer(async { Ok(Err(theirs)) }).await.unwrap_err();
+        let refused = call
+            .answer::<(), _>(async { Ok(Err(theirs)) })
+            .await
+            .unwrap_err();
         assert_eq!(refused.decision_id, id);
         assert!(!metrics.render().contains("doorward_refusals_total{"));
     }

@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod authzen_certification;
 mod cli;
 mod example;
 mod faults;
@@ -18,3 +19,4 @@ mod mapping;
 mod matrix;
 mod oracle;
 mod promises;
+mod wire;
