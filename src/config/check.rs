@@ -31,6 +31,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         caller,
         audit,
         decide,
+        identity_headers,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
         return invalid(
@@ -70,6 +71,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
             file: audit.file,
         },
         decide: read_decide(&decide)?,
+        identity_headers: identity_headers.read().map_err(ConfigError::Invalid)?,
         dev,
     };
     check_references(&config)?;

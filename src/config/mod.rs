@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod env;
+mod identity;
 mod issuer;
 mod print;
 mod raw;
@@ -11,6 +12,7 @@ mod tests;
 mod text;
 
 pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use identity::{IdentityFact, IdentityHeaders, RawIdentityHeaders};
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
 use std::{
@@ -148,6 +150,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// How strictly it decides: a floor that bundles may only raise.
     pub decide: DecideConfig,
+    /// What services behind a gateway are told.
+    pub identity_headers: IdentityHeaders,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }

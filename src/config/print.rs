@@ -17,6 +17,7 @@ struct Shown<'a> {
     listen: Listen,
     audit: Audit<'a>,
     decide: Decide,
+    identity_headers: BTreeMap<&'static str, &'a str>,
     bundles: BTreeMap<&'a str, Bundle<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issuer: Vec<Issuer<'a>>,
@@ -120,6 +121,7 @@ impl Config {
                 strict_errors: self.decide.strict_errors,
                 max_level: self.decide.max_level,
             },
+            identity_headers: self.identity_headers.by_key().collect(),
             bundles: bundles.collect(),
             issuer: self.issuers.iter().map(issuer).collect(),
             caller: self.callers.iter().map(caller).collect(),

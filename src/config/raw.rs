@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AuditMode, caller::RawCaller, issuer::RawIssuer};
+use super::{AuditMode, caller::RawCaller, identity::RawIdentityHeaders, issuer::RawIssuer};
 
 /// The file as written; flags and environment are laid over it with [`RawConfig::set`].
 #[derive(Default, Deserialize)]
@@ -24,6 +24,7 @@ pub(super) struct RawConfig {
     pub(super) caller: Vec<RawCaller>,
     pub(super) audit: RawAudit,
     pub(super) decide: RawDecide,
+    pub(super) identity_headers: RawIdentityHeaders,
 }
 
 /// `[bundles.NAME]`.

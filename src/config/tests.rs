@@ -241,6 +241,9 @@ fn paths_of_the_file_are_relative_to_it_and_those_of_flags_are_not() {
 
 #[test]
 fn the_printed_configuration_is_one() {
+    let quiet = dev("[identity_headers]\nscopes = \"\"", &[], &[]).unwrap();
+    let again = dev(&quiet.print(), &[], &[]).unwrap();
+    assert_eq!(again.identity_headers, quiet.identity_headers);
     let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\n[decide]\nmax_level = 2";
     let printed = dev(written, &[], &[]).unwrap().print();
     let again = dev(&printed, &[], &[]).unwrap();

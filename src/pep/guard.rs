@@ -42,6 +42,12 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Leaves less time than the default, for an asker that waits less.
+    pub(super) fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = self.deadline.min(deadline);
+        self
+    }
+
     /// Names the asker's own id of the request.
     pub(super) fn with_request_id(mut self, id: &str) -> Self {
         self.request_id = (!id.is_empty()).then(|| id.to_owned());
@@ -104,11 +110,12 @@ impl Drop for Call<'_> {
     }
 }
 
+/// The work panicked.
 #[derive(Debug)]
-struct Panicked;
+pub(super) struct Panicked;
 
 /// Runs `work`; a panic ends it and nothing else.
-async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
+pub(super) async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
         // After a panic the future is dropped and never polled again, and what it shares with

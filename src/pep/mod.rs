@@ -3,6 +3,11 @@
 //! A face turns the wire into an `AccessRequest`, asks [`crate::pdp::Pdp::answer`], and sends what
 //! it gets; [`status`] is the one table from refusals to answers.
 
+mod bearer;
+mod challenge;
+pub mod ext_authz;
 pub mod grpc;
 mod guard;
+mod identity;
+mod problem;
 pub mod status;

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::{
     bundle::{PrincipalRule, Snapshot, Source},
-    model::{Claims, EntityFacts, Refusal, Rejection, RejectionCode, Timestamp, Value},
+    model::{Claims, EntityFacts, EntityRef, Refusal, Rejection, RejectionCode, Timestamp, Value},
     policy::{
         core::{CedarValue, TypeName, Uid},
         read,
@@ -113,6 +113,17 @@ impl Principal {
     /// The principal's entity.
     pub fn uid(&self) -> &Uid {
         &self.uid
+    }
+
+    /// The principal's type and id.
+    pub fn entity(&self) -> EntityRef {
+        let id: &str = self.uid.eid().as_ref();
+        EntityRef::new(self.type_name.to_string(), id)
+    }
+
+    /// What the token behind it says, if there is one.
+    pub fn claims(&self) -> Option<&Arc<Claims>> {
+        self.claims.as_ref()
     }
 
     /// Whether nothing was presented for it.

@@ -30,9 +30,9 @@ use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
     authn::{DevFault, DevIssuer, KeysFault},
-    config::{AuditConfig, AuditMode, Config, ListenConfig},
+    config::{AuditConfig, AuditMode, Config, IdentityHeaders, ListenConfig},
     metrics::Metrics,
-    pep::grpc::DecisionFace,
+    pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     policy::Fault,
 };
 pub use data_dir::prepare as prepare_data;
@@ -153,6 +153,7 @@ pub struct Server {
     engine: Engine,
     recorder: Recorder,
     writer: Option<Writer>,
+    identity_headers: IdentityHeaders,
     metrics: Arc<Metrics>,
 }
 
@@ -171,6 +172,7 @@ impl Server {
             callers,
             audit,
             decide,
+            identity_headers,
             dev,
         } = config;
         prepare_data(&data, dev)?;
@@ -202,6 +204,7 @@ impl Server {
             engine,
             recorder,
             writer,
+            identity_headers,
             metrics,
         })
     }
@@ -225,6 +228,7 @@ impl Server {
             engine: Engine { pdp, readiness },
             recorder,
             writer,
+            identity_headers,
             metrics,
         } = self;
         let (phase, _) = watch::channel(Phase::Serving);
@@ -250,11 +254,17 @@ impl Server {
             closing.await;
             Ok(())
         });
+        let ext_authz = ExtAuthzFace::new(
+            Arc::clone(&pdp),
+            recorder.clone(),
+            identity_headers,
+            clock::now,
+        );
         let face = DecisionFace::new(pdp, recorder, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn(
             "grpc listener",
-            grpc::serve(grpc, face, health.clone(), stop),
+            grpc::serve(grpc, face, ext_authz, health.clone(), stop),
         );
 
         tokio::select! {

@@ -10,6 +10,7 @@
 
 mod cli;
 mod example;
+mod ext_authz;
 mod isolation;
 mod kit;
 mod layers;
