@@ -20,6 +20,7 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     records_dropped: Counter,
+    members_dropped: Family<FaceLabels, Counter>,
     latency: Family<FaceLabels, Histogram>,
 }
 
@@ -60,6 +61,12 @@ impl Metrics {
             "Records that the decision log lost",
             records_dropped.clone(),
         );
+        let members_dropped = Family::default();
+        registry.register(
+            "members_dropped",
+            "Members of requests left out because the schema does not declare them",
+            members_dropped.clone(),
+        );
         // 25 µs, doubled up to 0.8 s.
         let latency = Family::new_with_constructor(
             (|| Histogram::new(exponential_buckets(25e-6, 2.0, 16))) as fn() -> Histogram,
@@ -74,6 +81,7 @@ impl Metrics {
             decisions,
             refusals,
             records_dropped,
+            members_dropped,
             latency,
         }
     }
@@ -105,6 +113,13 @@ impl Metrics {
     /// Counts records that the decision log lost.
     pub fn records_dropped(&self, count: u64) {
         self.records_dropped.inc_by(count);
+    }
+
+    /// Counts members of requests that were left out.
+    pub fn members_dropped(&self, face: &'static str, count: u64) {
+        self.members_dropped
+            .get_or_create(&FaceLabels { face })
+            .inc_by(count);
     }
 
     /// Observes how long a request took, in seconds.
@@ -142,12 +157,14 @@ mod tests {
         metrics.decision("orders", "allow", "permitted", "grpc");
         metrics.refusal("malformed", "grpc");
         metrics.records_dropped(3);
+        metrics.members_dropped("authzen", 2);
         metrics.latency("grpc", 0.000_03);
         let text = metrics.render();
         for line in [
             "doorward_decisions_total{bundle=\"orders\",outcome=\"allow\",cause=\"permitted\",face=\"grpc\"} 2",
             "doorward_refusals_total{code=\"malformed\",face=\"grpc\"} 1",
             "doorward_records_dropped_total 3",
+            "doorward_members_dropped_total{face=\"authzen\"} 2",
             "doorward_answer_latency_seconds_bucket{le=\"0.00005\",face=\"grpc\"} 1",
             "# EOF",
         ] {

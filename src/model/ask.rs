@@ -60,6 +60,10 @@ pub enum Face {
     Grpc,
     /// Envoy's `envoy.service.auth.v3.Authorization`.
     ExtAuthz,
+    /// OpenID AuthZEN 1.0.
+    Authzen,
+    /// The subrequests of nginx, Caddy and Traefik.
+    ForwardAuth,
 }
 
 impl Face {
@@ -68,12 +72,32 @@ impl Face {
         match self {
             Self::Grpc => "grpc",
             Self::ExtAuthz => "ext_authz",
+            Self::Authzen => "authzen",
+            Self::ForwardAuth => "forward_auth",
+        }
+    }
+
+    /// Whether what the schema does not declare is left out rather than refused: such members are
+    /// to be ignored in AuthZEN (§10.1).
+    pub fn drops_undeclared(self) -> bool {
+        match self {
+            Self::Authzen => true,
+            Self::Grpc | Self::ExtAuthz | Self::ForwardAuth => false,
+        }
+    }
+
+    /// Whether its askers are always gateways, which state what end users asked for. Through
+    /// ext_authz, what only a gateway may state counts from a gateway alone.
+    pub fn is_for_gateways(self) -> bool {
+        match self {
+            Self::ForwardAuth => true,
+            Self::Grpc | Self::ExtAuthz | Self::Authzen => false,
         }
     }
 }
 
 /// How the asker proves who it is. Never printed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct CallerCredential {
     /// The peer's address, when it came over TCP.
     pub peer: Option<SocketAddr>,
@@ -137,6 +161,8 @@ pub enum Question {
 pub struct NamedQuestion {
     /// The action's id, bare or full.
     pub action: String,
+    /// What is stated about the action, which policies read as `context.action`.
+    pub properties: Members,
     /// The resource with the facts stated about it.
     pub resource: EntityFacts,
 }

@@ -23,7 +23,7 @@ use crate::{
         AccessRequest, BundleName, CallerName, DecisionId, EntityFacts, IssuerName, Question,
         Record, RecordOutcome, Refusal, Revision, Right, Subject, Timestamp,
     },
-    pip::{Asked, Principal},
+    pip::{Asked, Principal, drop_undeclared},
 };
 
 /// The decision point: rules, trust and callers, and the log of what it decides.
@@ -56,7 +56,12 @@ struct Trace {
     principal: Option<String>,
     action: Option<String>,
     resource: Option<String>,
+    undeclared: usize,
 }
+
+/// What one batch sees: the world that its first question pinned.
+#[derive(Debug, Default)]
+pub struct Pinned(Option<World>);
 
 impl Pdp {
     /// A decision point over these bundles.
@@ -98,9 +103,22 @@ impl Pdp {
     /// # Errors
     /// [`Refused`] when no decision could be made; never an allow.
     pub async fn answer(&self, ask: AccessRequest, now: Timestamp) -> Result<Answer, Refused> {
+        self.answer_within(&mut Pinned::default(), ask, now).await
+    }
+
+    /// Decides one request of a batch, by what its first one pinned.
+    ///
+    /// # Errors
+    /// [`Refused`], as of [`Self::answer`].
+    pub async fn answer_within(
+        &self,
+        pinned: &mut Pinned,
+        mut ask: AccessRequest,
+        now: Timestamp,
+    ) -> Result<Answer, Refused> {
         let decision_id = DecisionId::new(now);
         let mut trace = Trace::default();
-        let result = self.try_answer(&ask, now, decision_id, &mut trace);
+        let result = self.try_answer(pinned, &mut ask, now, decision_id, &mut trace);
         let outcome = match &result {
             Ok(answer) => {
                 let decision = answer.decision();
@@ -125,7 +143,8 @@ impl Pdp {
 
     fn try_answer(
         &self,
-        ask: &AccessRequest,
+        pinned: &mut Pinned,
+        ask: &mut AccessRequest,
         now: Timestamp,
         decision_id: DecisionId,
         trace: &mut Trace,
@@ -149,12 +168,22 @@ impl Pdp {
             return Err(Refusal::CallerLacksRight { right, bundle });
         }
         caller.may(right, &bundle)?;
+        if ask.face.is_for_gateways() {
+            caller.may(Right::Gateway, &bundle)?;
+        }
         if ask.at_least_revision.is_some() {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
-        let world = self.pin(bundle)?;
+        let world = match pinned.0.take() {
+            Some(world) if world.bundle == bundle => world,
+            _ => self.pin(bundle)?,
+        };
+        pinned.0 = Some(world.clone());
         trace.world = Some(world.clone());
+        if ask.face.drops_undeclared() {
+            trace.undeclared = drop_undeclared(&world.snapshot, ask);
+        }
         let who = self.authenticate(ask, &world, isolation, &caller, now, trace)?;
         trace.principal = Some(who.uid().to_string());
         let asked = Asked {
@@ -307,6 +336,7 @@ impl Trace {
             principal: self.principal,
             action: self.action.or(Some(action)),
             resource: self.resource.or(Some(resource)),
+            undeclared: self.undeclared,
             outcome,
             latency_us: 0,
         }

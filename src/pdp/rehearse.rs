@@ -60,8 +60,13 @@ pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decide
 
 fn question(question: &CaseQuestion) -> Result<Question, Refusal> {
     match question {
-        CaseQuestion::Named { action, resource } => Ok(Question::Named(NamedQuestion {
+        CaseQuestion::Named {
+            action,
+            properties,
+            resource,
+        } => Ok(Question::Named(NamedQuestion {
             action: action.clone(),
+            properties: properties.clone(),
             resource: resource.clone(),
         })),
         CaseQuestion::Http {

@@ -91,6 +91,7 @@ impl<'a> Call<'a> {
             principal: None,
             action: None,
             resource: None,
+            undeclared: 0,
             outcome: RecordOutcome::Refusal {
                 refusal: refused.refusal.code(),
                 reason: refused.refusal.reason(),

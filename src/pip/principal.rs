@@ -44,7 +44,7 @@ impl Principal {
             ))
         })?;
         let uid = subject_id(rule, &claims, snapshot)?;
-        let attributes = attributes(rule, &claims, snapshot)?;
+        let attributes = attributes(rule, &uid, &claims, snapshot)?;
         let parents = parents(rule, &claims, snapshot)?;
         if rule.stored_required && snapshot.entities.get(&uid).is_none() {
             return Err(unmapped(
@@ -113,6 +113,25 @@ impl Principal {
     /// The principal's entity.
     pub fn uid(&self) -> &Uid {
         &self.uid
+    }
+
+    /// The entity in words, for people who try out a mapping; it shows personal data.
+    pub fn describe(&self) -> String {
+        let mut parents: Vec<String> = self.parents.iter().map(ToString::to_string).collect();
+        parents.sort();
+        let parents = match parents.is_empty() {
+            true => String::new(),
+            false => format!(" in [{}]", parents.join(", ")),
+        };
+        let attributes: Vec<String> = self
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        match attributes.is_empty() {
+            true => format!("{}{parents} {{ }}", self.uid),
+            false => format!("{}{parents} {{ {} }}", self.uid, attributes.join(", ")),
+        }
     }
 
     /// The principal's type and id.
@@ -184,6 +203,7 @@ fn subject_id(rule: &PrincipalRule, claims: &Claims, snapshot: &Snapshot) -> Res
 
 fn attributes(
     rule: &PrincipalRule,
+    uid: &Uid,
     claims: &Claims,
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<SmolStr, CedarValue>, Refusal> {
@@ -204,7 +224,11 @@ fn attributes(
     };
     for (name, member) in &def.attributes.members {
         let of_token = snapshot.sources.of_attribute(&rule.type_name, name) == Source::Token;
-        if member.required && of_token && !attributes.contains_key(name) {
+        if member.required
+            && of_token
+            && !attributes.contains_key(name)
+            && !super::facts::is_stored_else(snapshot, &rule.type_name, uid, name)
+        {
             let mapped = rule.attributes.iter().find(|(mapped, _, _)| mapped == name);
             return Err(match mapped {
                 Some((_, path, _)) => {

@@ -157,6 +157,7 @@ impl Ask {
             subject,
             Question::Named(NamedQuestion {
                 action: action.to_owned(),
+                properties: Members::new(),
                 resource,
             }),
         )

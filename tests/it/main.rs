@@ -11,9 +11,11 @@
 mod cli;
 mod example;
 mod ext_authz;
+mod faults;
 mod isolation;
 mod kit;
 mod layers;
+mod mapping;
 mod matrix;
 mod oracle;
 mod promises;

@@ -196,7 +196,13 @@ impl Reader {
             self.fault(&At::Member(&at, "action"), "missing", "is required");
         }
         let resource = self.entity(&At::Member(&at, "resource"), it.resource)?;
-        Ok(resource.map(|resource| Question::Named(NamedQuestion { action, resource })))
+        Ok(resource.map(|resource| {
+            Question::Named(NamedQuestion {
+                action,
+                properties: Members::new(),
+                resource,
+            })
+        }))
     }
 
     fn http(&mut self, it: wire::HttpQuestion) -> Result<Option<Question>, Refusal> {
