@@ -75,4 +75,7 @@ step 'the example bundle is valid'
 step 'the cases of the example bundle'
 "$doorward" test policies
 
+step 'real gateways and a real OpenID provider'
+tests/interop/run.sh
+
 printf '\nall checks passed in %d s\n' "$SECONDS"

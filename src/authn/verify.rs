@@ -6,7 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::{
     config::{Algorithm, IssuerConfig},
-    model::{AccessToken, IssuerName, Rejection, RejectionCode, SignedDuration, Timestamp, Value},
+    model::{
+        AccessToken, Claims, IssuerName, Members, Rejection, RejectionCode, SignedDuration,
+        Timestamp, Value,
+    },
 };
 
 use super::{
@@ -59,21 +62,49 @@ impl TrustedKeys {
         Ok(Identity::new(signed.said.claims, signed.fingerprint))
     }
 
+    /// Checks claims whose signature a gateway verified: everything but signature and `typ`, which
+    /// it does not pass on.
+    ///
+    /// They make a principal, never an [`Identity`].
+    ///
+    /// # Errors
+    /// The [`Rejection`] of the first check that fails.
+    pub fn vouched(
+        &self,
+        members: Members,
+        scope: &TokenScope<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Claims>, Rejection> {
+        let trusted = self.trusted(&members)?;
+        let issuer = &trusted.config;
+        profile::check_members(issuer, false, &members)?;
+        let signed = Signed {
+            issuer: Arc::clone(issuer),
+            said: read_claims(issuer, members)?,
+            fingerprint: Arc::from(""),
+        };
+        signed.check_scope(scope)?;
+        signed.check_times(now)?;
+        Ok(signed.said.claims)
+    }
+
+    fn trusted(&self, members: &Members) -> Result<&TrustedIssuer, Rejection> {
+        let iss = members.get("iss").and_then(Value::as_str);
+        match iss.and_then(|iss| self.issuer(iss)) {
+            Some(trusted) => Ok(trusted),
+            None => reject(
+                RejectionCode::IssUnknown,
+                "`iss` is that of no trusted issuer, byte for byte",
+            ),
+        }
+    }
+
     /// The checks whose outcome depends on token and keys alone.
     fn check_signature(&self, token: &str) -> Result<Signed, Rejection> {
         let compact = Compact::parse(token)?;
         let header = Header::read(&compact.header)?;
         let members = read_payload(&compact.payload)?;
-        let trusted = members
-            .get("iss")
-            .and_then(Value::as_str)
-            .and_then(|iss| self.issuer(iss));
-        let Some(trusted) = trusted else {
-            return reject(
-                RejectionCode::IssUnknown,
-                "`iss` is that of no trusted issuer, byte for byte",
-            );
-        };
+        let trusted = self.trusted(&members)?;
         let issuer = &trusted.config;
         if !issuer.algorithms.contains(&header.algorithm) {
             return reject(

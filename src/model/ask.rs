@@ -29,6 +29,27 @@ pub struct AccessRequest {
     pub at_least_revision: Option<String>,
     /// The asker's own id of the request.
     pub request_id: Option<String>,
+    /// What a gateway knows beside the request.
+    pub gateway: GatewayFacts,
+}
+
+/// What a gateway knows beside the request it asks about. It counts only from callers with the right
+/// `gateway`.
+#[derive(Default)]
+pub struct GatewayFacts {
+    /// The bundle that its configuration names for the route.
+    pub bundle: Option<BundleName>,
+    /// The claims of an access token that the gateway verified.
+    pub claims: Option<Members>,
+}
+
+impl fmt::Debug for GatewayFacts {
+    /// The claims are not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayFacts")
+            .field("bundle", &self.bundle)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A protocol by which Doorward is asked.
@@ -37,6 +58,8 @@ pub struct AccessRequest {
 pub enum Face {
     /// `doorward.v1.DecisionService`.
     Grpc,
+    /// Envoy's `envoy.service.auth.v3.Authorization`.
+    ExtAuthz,
     /// OpenID AuthZEN 1.0.
     Authzen,
     /// The subrequests of nginx, Caddy and Traefik.
@@ -48,6 +71,7 @@ impl Face {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
+            Self::ExtAuthz => "ext_authz",
             Self::Authzen => "authzen",
             Self::ForwardAuth => "forward_auth",
         }
@@ -58,15 +82,16 @@ impl Face {
     pub fn drops_undeclared(self) -> bool {
         match self {
             Self::Authzen => true,
-            Self::Grpc | Self::ForwardAuth => false,
+            Self::Grpc | Self::ExtAuthz | Self::ForwardAuth => false,
         }
     }
 
-    /// Whether its askers are gateways, which relay what end users send.
+    /// Whether its askers are always gateways, which state what end users asked for. Through
+    /// ext_authz, what only a gateway may state counts from a gateway alone.
     pub fn is_for_gateways(self) -> bool {
         match self {
             Self::ForwardAuth => true,
-            Self::Grpc | Self::Authzen => false,
+            Self::Grpc | Self::ExtAuthz | Self::Authzen => false,
         }
     }
 }

@@ -17,8 +17,8 @@ pub use answer::{
     Cause, Challenge, Decision, Effect, EvaluationFault, Obligation, Outcome, Reason,
 };
 pub use ask::{
-    AccessRequest, AccessToken, CallerCredential, EntityFacts, Face, HttpAsk, NamedQuestion,
-    Question, Subject,
+    AccessRequest, AccessToken, CallerCredential, EntityFacts, Face, GatewayFacts, HttpAsk,
+    NamedQuestion, Question, Subject,
 };
 #[cfg(feature = "server")]
 pub(crate) use canonical::percent_decode;

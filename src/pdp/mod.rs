@@ -52,6 +52,7 @@ struct Trace {
     caller: Option<CallerName>,
     world: Option<World>,
     identity: Option<Identity>,
+    token_id: Option<String>,
     principal: Option<String>,
     action: Option<String>,
     resource: Option<String>,
@@ -153,7 +154,7 @@ impl Pdp {
             .identify(&ask.credential)
             .map_err(Refusal::CallerUnknown)?;
         trace.caller = Some(caller.name().clone());
-        let bundle = self.choose(ask)?;
+        let bundle = self.choose(ask, &caller)?;
         let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
         let right = match ask.subject {
             Subject::Entity(_) => Right::Vouch,
@@ -207,8 +208,14 @@ impl Pdp {
         })
     }
 
-    /// The bundle by its name, else by the host asked about, else the default one.
-    fn choose(&self, ask: &AccessRequest) -> Result<BundleName, Refusal> {
+    /// The bundle by its name, else by the gateway's word, else by the host asked about, else the
+    /// default one.
+    fn choose(&self, ask: &AccessRequest, caller: &Caller) -> Result<BundleName, Refusal> {
+        if let (None, Some(name)) = (&ask.bundle, &ask.gateway.bundle) {
+            // To go on without it would decide by rules that its operator did not mean.
+            caller.may(Right::Gateway, name)?;
+            return Ok(name.clone());
+        }
         let host = match &ask.question {
             Question::Http(http) if !self.hosts.is_empty() => Some(http.request.host()),
             _ => None,
@@ -246,17 +253,18 @@ impl Pdp {
         now: Timestamp,
         trace: &mut Trace,
     ) -> Result<Principal, Refusal> {
+        let scope = TokenScope {
+            issuers: isolation.issuers.as_deref(),
+            audiences: isolation.audiences.as_deref(),
+        };
         match &ask.subject {
             Subject::Token(token) => {
-                let scope = TokenScope {
-                    issuers: isolation.issuers.as_deref(),
-                    audiences: isolation.audiences.as_deref(),
-                };
                 let identity = world
                     .keys
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = Arc::clone(identity.claims());
+                trace.token_id = claims.jti.clone();
                 trace.identity = Some(identity);
                 Principal::of_claims(&world.snapshot, claims)
             }
@@ -264,7 +272,17 @@ impl Pdp {
                 check_vouch(caller, &world.bundle, facts)?;
                 Principal::vouched(&world.snapshot, facts)
             }
-            Subject::Anonymous => Principal::anonymous(&world.snapshot),
+            Subject::Anonymous => match &ask.gateway.claims {
+                Some(members) if caller.may(Right::Gateway, &world.bundle).is_ok() => {
+                    let claims = world
+                        .keys
+                        .vouched(members.clone(), &scope, now)
+                        .map_err(Refusal::Unauthenticated)?;
+                    trace.token_id = claims.jti.clone();
+                    Principal::of_claims(&world.snapshot, claims)
+                }
+                _ => Principal::anonymous(&world.snapshot),
+            },
         }
     }
 }
@@ -297,7 +315,6 @@ impl Trace {
                 http.request.path().to_owned(),
             ),
         };
-        let claims = self.identity.as_ref().map(Identity::claims);
         Record {
             time: now,
             decision_id,
@@ -315,7 +332,7 @@ impl Trace {
                 .identity
                 .as_ref()
                 .map(|identity| identity.fingerprint().to_owned()),
-            token_id: claims.and_then(|claims| claims.jti.clone()),
+            token_id: self.token_id,
             principal: self.principal,
             action: self.action.or(Some(action)),
             resource: self.resource.or(Some(resource)),

@@ -42,6 +42,12 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Leaves less time than the default, for an asker that waits less.
+    pub(super) fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = self.deadline.min(deadline);
+        self
+    }
+
     /// Names the asker's own id of the request.
     pub(super) fn with_request_id(mut self, id: &str) -> Self {
         self.request_id = (!id.is_empty()).then(|| id.to_owned());

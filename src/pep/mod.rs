@@ -6,6 +6,7 @@
 pub mod authzen;
 mod bearer;
 mod challenge;
+pub mod ext_authz;
 pub mod forward_auth;
 pub mod grpc;
 mod guard;

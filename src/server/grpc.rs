@@ -9,7 +9,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::accept;
 use crate::{
     admin::probe::ReadinessSource,
-    pep::grpc::DecisionFace,
+    pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     proto::{self, v1::decision_service_server::DecisionServiceServer},
 };
 
@@ -19,6 +19,7 @@ const SERVICE: &str = DecisionServiceServer::<DecisionFace>::NAME;
 pub(super) async fn serve(
     listener: TcpListener,
     face: DecisionFace,
+    ext_authz: ExtAuthzFace,
     health: HealthReporter,
     stop: impl Future<Output = ()>,
 ) -> Result<(), String> {
@@ -29,6 +30,7 @@ pub(super) async fn serve(
         .map_err(|why| why.to_string())?;
     guarded(Server::builder())
         .add_service(face.into_service())
+        .add_service(ext_authz.into_service())
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health),
         ))

@@ -31,9 +31,9 @@ use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
     authn::{DevFault, DevIssuer, KeysFault},
-    config::{AuditConfig, AuditMode, Config, ListenConfig},
+    config::{AuditConfig, AuditMode, Config, IdentityHeaders, ListenConfig},
     metrics::Metrics,
-    pep::grpc::DecisionFace,
+    pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     policy::Fault,
 };
 pub use data_dir::prepare as prepare_data;
@@ -167,6 +167,7 @@ pub struct Server {
     engine: Engine,
     recorder: Recorder,
     writer: Option<Writer>,
+    identity_headers: IdentityHeaders,
     metrics: Arc<Metrics>,
 }
 
@@ -195,7 +196,7 @@ impl Server {
         }
         let faces = http::Faces {
             http,
-            identity: identity_headers,
+            identity: identity_headers.clone(),
             bundles: bundles.iter().map(|bundle| bundle.name.clone()).collect(),
         };
         let ListenConfig { grpc, http, probe } = listen;
@@ -226,6 +227,7 @@ impl Server {
             engine,
             recorder,
             writer,
+            identity_headers,
             metrics,
         })
     }
@@ -255,6 +257,7 @@ impl Server {
             engine: Engine { pdp, readiness },
             recorder,
             writer,
+            identity_headers,
             metrics,
         } = self;
         let (phase, _) = watch::channel(Phase::Serving);
@@ -283,11 +286,17 @@ impl Server {
         let router = faces.router(&pdp, &recorder);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("http listener", http::serve(http, router, stop));
+        let ext_authz = ExtAuthzFace::new(
+            Arc::clone(&pdp),
+            recorder.clone(),
+            identity_headers,
+            clock::now,
+        );
         let face = DecisionFace::new(pdp, recorder, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn(
             "grpc listener",
-            grpc::serve(grpc, face, health.clone(), stop),
+            grpc::serve(grpc, face, ext_authz, health.clone(), stop),
         );
 
         tokio::select! {

@@ -9,8 +9,8 @@ use doorward::{
     config::{BundleConfig, CallerConfig, IssuerConfig},
     model::{
         AccessRequest, AccessToken, BundleName, CallerCredential, CanonicalRequest, EntityFacts,
-        EntityRef, Face, HttpAsk, IssuerName, Members, NamedQuestion, Question, Refusal,
-        SignedDuration, Subject, Timestamp, Value,
+        EntityRef, Face, GatewayFacts, HttpAsk, IssuerName, Members, NamedQuestion, Question,
+        Refusal, SignedDuration, Subject, Timestamp, Value,
     },
     pap,
     pdp::{Answer, Pdp},
@@ -148,6 +148,7 @@ impl Ask {
             context: Members::new(),
             at_least_revision: None,
             request_id: None,
+            gateway: GatewayFacts::default(),
         })
     }
 

@@ -11,6 +11,7 @@
 mod authzen_certification;
 mod cli;
 mod example;
+mod ext_authz;
 mod faults;
 mod isolation;
 mod kit;

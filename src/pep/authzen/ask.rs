@@ -4,8 +4,8 @@ use axum::http::request::Parts;
 
 use crate::{
     model::{
-        AccessRequest, BundleName, CallerCredential, EntityFacts, EntityRef, Face, Members,
-        NamedQuestion, Question, Refusal, Subject, Value, Violation,
+        AccessRequest, BundleName, CallerCredential, EntityFacts, EntityRef, Face, GatewayFacts,
+        Members, NamedQuestion, Question, Refusal, Subject, Value, Violation,
     },
     pep::{
         bearer,
@@ -87,6 +87,7 @@ impl Asker {
                     entities: Vec::new(),
                     context: context.cloned().unwrap_or_default(),
                     at_least_revision: None,
+                    gateway: GatewayFacts::default(),
                     request_id: self.request_id.clone(),
                 })
             }

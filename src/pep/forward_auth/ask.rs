@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     config::IdentityHeaders,
-    model::{AccessRequest, Face, HttpAsk, Members, Question, Refusal, Rejection, RejectionCode},
+    model::{
+        AccessRequest, Face, GatewayFacts, HttpAsk, Members, Question, Refusal, Rejection,
+        RejectionCode,
+    },
     pep::http::{credential, joined, single},
 };
 
@@ -50,6 +53,7 @@ pub(super) fn to_access_request(
         entities: Vec::new(),
         context: Members::new(),
         at_least_revision: None,
+        gateway: GatewayFacts::default(),
         request_id: None,
     })
 }

@@ -10,8 +10,8 @@ use tonic::{Request, metadata::MetadataMap};
 use crate::{
     model::{
         AccessRequest, AccessToken, BundleName, CallerCredential, CanonicalRequest, EntityFacts,
-        EntityRef, Face, HttpAsk, Members, NamedQuestion, Question, Refusal, Rejection,
-        RejectionCode, Subject, Value, Violation,
+        EntityRef, Face, GatewayFacts, HttpAsk, Members, NamedQuestion, Question, Refusal,
+        Rejection, RejectionCode, Subject, Value, Violation,
     },
     proto::v1::{self as wire, check_request, value::Kind},
 };
@@ -75,6 +75,7 @@ pub(super) fn to_access_request(
             context,
             at_least_revision: non_empty(at_least_revision),
             request_id,
+            gateway: GatewayFacts::default(),
         }),
         _ => Err(Refusal::Malformed(reader.faults)),
     }
