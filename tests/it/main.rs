@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod authzen;
 mod authzen_certification;
 mod cli;
 mod example;
