@@ -9,11 +9,11 @@
 )]
 
 mod authzen;
-mod authzen_certification;
 mod cli;
 mod example;
 mod ext_authz;
 mod faults;
+mod forward_auth;
 mod isolation;
 mod kit;
 mod layers;
