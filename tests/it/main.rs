@@ -9,6 +9,7 @@
 )]
 
 mod authzen;
+mod canonical;
 mod cli;
 mod example;
 mod ext_authz;
