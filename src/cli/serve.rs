@@ -1,15 +1,12 @@
 //! `doorward serve`.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, output};
 use crate::{
     config::{Config, Setting, Sources},
     server::{
-        self, Server, ServerError,
+        self, Addresses, Server, ServerError,
         telemetry::{self, LogFormat},
     },
 };
@@ -38,6 +35,9 @@ pub(super) struct Args {
     /// Where services ask, over gRPC [default: 127.0.0.1:9191]
     #[arg(long, value_name = "ADDR")]
     grpc: Option<String>,
+    /// Where AuthZEN callers and gateways ask, over HTTP [default: 127.0.0.1:8181]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
     /// Where /livez, /readyz and /metrics are [default: 127.0.0.1:8282]
     #[arg(long, value_name = "ADDR")]
     probe: Option<String>,
@@ -84,8 +84,8 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     let (dev, data) = (config.dev, config.data.clone());
     let shutdown = server::asked_to_end()?;
     let server = Server::open(config).await?;
-    if let (true, Ok((grpc, probe))) = (dev, server.addresses()) {
-        eprint!("{}", welcome(grpc, probe, &data));
+    if let (true, Ok(addresses)) = (dev, server.addresses()) {
+        eprint!("{}", welcome(addresses, &data));
     }
     server.run(shutdown).await
 }
@@ -95,6 +95,7 @@ fn sources(args: Args) -> Sources {
         ("bundle", "--bundle", args.bundle),
         ("data", "--data", args.data),
         ("listen.grpc", "--grpc", args.grpc),
+        ("listen.http", "--http", args.http),
         ("listen.probe", "--probe", args.probe),
     ];
     let here = Path::new(DEFAULT_FILE);
@@ -123,7 +124,8 @@ fn sources(args: Args) -> Sources {
 }
 
 /// What a newcomer needs: where it listens, and three questions to paste.
-fn welcome(grpc: SocketAddr, probe: SocketAddr, data: &Path) -> String {
+fn welcome(addresses: Addresses, data: &Path) -> String {
+    let Addresses { grpc, http, probe } = addresses;
     let data = match data == Path::new("data") {
         true => String::new(),
         false => format!(" --data '{}'", data.display()),
@@ -144,6 +146,7 @@ fn welcome(grpc: SocketAddr, probe: SocketAddr, data: &Path) -> String {
   *** DEVELOPMENT MODE: anyone on this machine may ask anything. Never use it for real. ***
 
   gRPC    {grpc}
+  HTTP    http://{http}/access/v1/evaluation  /forward-auth/nginx  /caddy  /traefik
   probes  http://{probe}/readyz  /livez  /metrics
 
   Paste into another terminal (the questions suit the built-in example):
@@ -167,16 +170,21 @@ mod tests {
 
     #[test]
     fn the_pasted_commands_reach_this_server() {
-        let (grpc, probe) = (
-            "127.0.0.1:9191".parse().unwrap(),
-            "127.0.0.1:8282".parse().unwrap(),
-        );
-        let plain = welcome(grpc, probe, Path::new("data"));
+        let usual = Addresses {
+            grpc: "127.0.0.1:9191".parse().unwrap(),
+            http: "127.0.0.1:8181".parse().unwrap(),
+            probe: "127.0.0.1:8282".parse().unwrap(),
+        };
+        let plain = welcome(usual, Path::new("data"));
         assert!(
             !plain.contains("--addr") && !plain.contains("--data"),
             "{plain}"
         );
-        let moved = welcome("127.0.0.1:5".parse().unwrap(), probe, Path::new("/tmp/d"));
+        let moved = Addresses {
+            grpc: "127.0.0.1:5".parse().unwrap(),
+            ..usual
+        };
+        let moved = welcome(moved, Path::new("/tmp/d"));
         assert_eq!(moved.matches("--addr http://127.0.0.1:5").count(), 3);
         assert_eq!(moved.matches("--data '/tmp/d'").count(), 3);
     }

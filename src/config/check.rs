@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     AuditConfig, AuditMode, BundleConfig, CallerConfig, Config, ConfigError, DecideConfig,
-    IssuerConfig, ListenConfig,
+    IssuerConfig, ListenConfig, http,
     raw::{Address, RawBundle, RawConfig, RawDecide, RawListen},
     text::check_name,
 };
@@ -31,6 +31,8 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         caller,
         audit,
         decide,
+        authzen,
+        forward_auth,
         identity_headers,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
@@ -71,6 +73,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
             file: audit.file,
         },
         decide: read_decide(&decide)?,
+        http: http::read(authzen, forward_auth).map_err(ConfigError::Invalid)?,
         identity_headers: identity_headers.read().map_err(ConfigError::Invalid)?,
         dev,
     };
@@ -143,15 +146,18 @@ fn read_listen(raw: &RawListen, dev: bool) -> Result<ListenConfig, ConfigError> 
     };
     let listen = ListenConfig {
         grpc: or_port(raw.grpc, 9191),
+        http: or_port(raw.http, 8181),
         probe: or_port(raw.probe, 8282),
     };
-    if !listen.grpc.ip().is_loopback() {
-        return invalid(format!(
-            "`listen.grpc` is `{}`, which other machines reach: access tokens would travel in the \
-             clear, and this version has no TLS; listen on 127.0.0.1 (or [::1]) behind a proxy \
-             that ends TLS",
-            listen.grpc
-        ));
+    let decides = [("grpc", listen.grpc), ("http", listen.http)];
+    for (name, address) in decides {
+        if !address.ip().is_loopback() {
+            return invalid(format!(
+                "`listen.{name}` is `{address}`, which other machines reach: access tokens would \
+                 travel in the clear, and this version has no TLS; listen on 127.0.0.1 (or [::1]) \
+                 behind a proxy that ends TLS"
+            ));
+        }
     }
     if dev && !listen.probe.ip().is_loopback() {
         return invalid(format!(
@@ -159,11 +165,14 @@ fn read_listen(raw: &RawListen, dev: bool) -> Result<ListenConfig, ConfigError> 
             listen.probe
         ));
     }
-    if listen.grpc == listen.probe && listen.grpc.port() != 0 {
-        return invalid(format!(
-            "`listen.grpc` and `listen.probe` are both `{}`: give each its own port",
-            listen.grpc
-        ));
+    let mut taken = BTreeMap::new();
+    for (name, address) in decides.into_iter().chain([("probe", listen.probe)]) {
+        let other = taken.insert(address, name);
+        if let Some(other) = other.filter(|_| address.port() != 0) {
+            return invalid(format!(
+                "`listen.{other}` and `listen.{name}` are both `{address}`: give each its own port"
+            ));
+        }
     }
     Ok(listen)
 }

@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod env;
+mod http;
 mod identity;
 mod issuer;
 mod print;
@@ -12,6 +13,7 @@ mod tests;
 mod text;
 
 pub use caller::{CallerConfig, RawCaller, VouchScope};
+pub use http::HttpConfig;
 pub use identity::{IdentityFact, IdentityHeaders, RawIdentityHeaders};
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 
@@ -152,6 +154,8 @@ pub struct Config {
     pub decide: DecideConfig,
     /// What services behind a gateway are told.
     pub identity_headers: IdentityHeaders,
+    /// What the HTTP faces need to know.
+    pub http: HttpConfig,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }
@@ -178,6 +182,8 @@ pub struct BundleConfig {
 pub struct ListenConfig {
     /// Native gRPC, health and reflection.
     pub grpc: SocketAddr,
+    /// AuthZEN and forward-auth.
+    pub http: SocketAddr,
     /// `/livez`, `/readyz`, `/metrics`.
     pub probe: SocketAddr,
 }

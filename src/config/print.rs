@@ -17,6 +17,10 @@ struct Shown<'a> {
     listen: Listen,
     audit: Audit<'a>,
     decide: Decide,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authzen: Option<Authzen<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_auth: Option<ForwardAuth<'a>>,
     identity_headers: BTreeMap<&'static str, &'a str>,
     bundles: BTreeMap<&'a str, Bundle<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -28,6 +32,7 @@ struct Shown<'a> {
 #[derive(Serialize)]
 struct Listen {
     grpc: String,
+    http: String,
     probe: String,
 }
 
@@ -36,6 +41,16 @@ struct Audit<'a> {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a Path>,
+}
+
+#[derive(Serialize)]
+struct Authzen<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+struct ForwardAuth<'a> {
+    cookie: &'a str,
 }
 
 #[derive(Serialize)]
@@ -108,6 +123,7 @@ impl Config {
             data: &self.data,
             listen: Listen {
                 grpc: self.listen.grpc.to_string(),
+                http: self.listen.http.to_string(),
                 probe: self.listen.probe.to_string(),
             },
             audit: Audit {
@@ -121,6 +137,12 @@ impl Config {
                 strict_errors: self.decide.strict_errors,
                 max_level: self.decide.max_level,
             },
+            authzen: self.http.authzen_url.as_deref().map(|url| Authzen { url }),
+            forward_auth: self
+                .http
+                .cookie
+                .as_deref()
+                .map(|cookie| ForwardAuth { cookie }),
             identity_headers: self.identity_headers.by_key().collect(),
             bundles: bundles.collect(),
             issuer: self.issuers.iter().map(issuer).collect(),

@@ -9,7 +9,13 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AuditMode, caller::RawCaller, identity::RawIdentityHeaders, issuer::RawIssuer};
+use super::{
+    AuditMode,
+    caller::RawCaller,
+    http::{RawAuthzen, RawForwardAuth},
+    identity::RawIdentityHeaders,
+    issuer::RawIssuer,
+};
 
 /// The file as written; flags and environment are laid over it with [`RawConfig::set`].
 #[derive(Default, Deserialize)]
@@ -24,6 +30,8 @@ pub(super) struct RawConfig {
     pub(super) caller: Vec<RawCaller>,
     pub(super) audit: RawAudit,
     pub(super) decide: RawDecide,
+    pub(super) authzen: RawAuthzen,
+    pub(super) forward_auth: RawForwardAuth,
     pub(super) identity_headers: RawIdentityHeaders,
 }
 
@@ -45,6 +53,8 @@ pub(super) struct RawBundle {
 pub(super) struct RawListen {
     #[serde(deserialize_with = "from_text")]
     pub(super) grpc: Option<Address>,
+    #[serde(deserialize_with = "from_text")]
+    pub(super) http: Option<Address>,
     #[serde(deserialize_with = "from_text")]
     pub(super) probe: Option<Address>,
 }
@@ -74,9 +84,12 @@ impl RawConfig {
             "default_bundle" => self.default_bundle = Some(value.to_owned()),
             "data" => self.data = Some(PathBuf::from(value)),
             "listen.grpc" => self.listen.grpc = Some(value.parse()?),
+            "listen.http" => self.listen.http = Some(value.parse()?),
             "listen.probe" => self.listen.probe = Some(value.parse()?),
             "audit.mode" => self.audit.mode = Some(value.parse()?),
             "audit.file" => self.audit.file = Some(PathBuf::from(value)),
+            "authzen.url" => self.authzen.url = Some(value.to_owned()),
+            "forward_auth.cookie" => self.forward_auth.cookie = Some(value.to_owned()),
             "decide.strict_errors" => {
                 let parsed = value.parse();
                 self.decide.strict_errors =

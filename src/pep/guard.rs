@@ -10,7 +10,7 @@ use std::{
 use crate::{
     audit::Recorder,
     model::{DecisionId, Face, Record, RecordOutcome, Refusal, Revision, Timestamp},
-    pdp::{Answer, Refused},
+    pdp::Refused,
 };
 
 /// Longest time a question may take: far beyond any evaluation, and short enough that callers
@@ -55,9 +55,9 @@ impl<'a> Call<'a> {
     }
 
     /// Runs `work`, whose outer error is a refusal that nobody has recorded yet.
-    pub(super) async fn answer<F>(mut self, work: F) -> Result<Answer, Refused>
+    pub(super) async fn answer<T, F>(mut self, work: F) -> Result<T, Refused>
     where
-        F: Future<Output = Result<Result<Answer, Refused>, Refusal>>,
+        F: Future<Output = Result<Result<T, Refused>, Refusal>>,
     {
         let refusal = match tokio::time::timeout(self.deadline, caught(work)).await {
             Ok(Ok(Ok(answered))) => {
@@ -71,6 +71,11 @@ impl<'a> Call<'a> {
             Err(_) => Refusal::DeadlineExceeded,
         };
         Err(self.refuse(refusal))
+    }
+
+    /// Ends the call with a refusal of the face's own.
+    pub(super) fn refused(mut self, refusal: Refusal) -> Refused {
+        self.refuse(refusal)
     }
 
     /// Records a refusal of the face's own.
@@ -156,7 +161,10 @@ mod tests {
     async fn a_panic_is_a_refusal_and_recorded() {
         let (recorder, metrics) = counted();
         let call = Call::new(&recorder, Face::Grpc, now());
-        let refused = call.answer(async { panic!("boom") }).await.unwrap_err();
+        let refused = call
+            .answer::<(), _>(async { panic!("boom") })
+            .await
+            .unwrap_err();
         assert!(matches!(refused.refusal, Refusal::Unavailable { .. }));
         recorded(&metrics, "unavailable");
     }
@@ -166,7 +174,7 @@ mod tests {
         let (recorder, metrics) = counted();
         let mut call = Call::new(&recorder, Face::Grpc, now());
         call.deadline = Duration::from_millis(1);
-        let refused = call.answer(pending()).await.unwrap_err();
+        let refused = call.answer::<(), _>(pending()).await.unwrap_err();
         assert_eq!(refused.refusal, Refusal::DeadlineExceeded);
         recorded(&metrics, "deadline_exceeded");
     }
@@ -175,7 +183,8 @@ mod tests {
     async fn a_cancelled_call_is_recorded() {
         let (recorder, metrics) = counted();
         let call = Call::new(&recorder, Face::Grpc, now());
-        let hung_up = tokio::time::timeout(Duration::from_millis(1), call.answer(pending())).await;
+        let hung_up =
+            tokio::time::timeout(Duration::from_millis(1), call.answer::<(), _>(pending())).await;
         assert!(hung_up.is_err());
         recorded(&metrics, "deadline_exceeded");
     }
@@ -186,7 +195,10 @@ mod tests {
         let call = Call::new(&recorder, Face::Grpc, now());
         let theirs = Refused::new(DecisionId::new(now()), Refusal::UnknownBundle);
         let id = theirs.decision_id;
-        let refused = call.answer(async { Ok(Err(theirs)) }).await.unwrap_err();
+        let refused = call
+            .answer::<(), _>(async { Ok(Err(theirs)) })
+            .await
+            .unwrap_err();
         assert_eq!(refused.decision_id, id);
         assert!(!metrics.render().contains("doorward_refusals_total{"));
     }

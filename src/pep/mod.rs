@@ -3,11 +3,14 @@
 //! A face turns the wire into an `AccessRequest`, asks [`crate::pdp::Pdp::answer`], and sends what
 //! it gets; [`status`] is the one table from refusals to answers.
 
+pub mod authzen;
 mod bearer;
 mod challenge;
 pub mod ext_authz;
+pub mod forward_auth;
 pub mod grpc;
 mod guard;
+mod http;
 mod identity;
 mod problem;
 pub mod status;

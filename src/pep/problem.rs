@@ -72,6 +72,7 @@ fn title(status: u16) -> &'static str {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
         413 => "Content Too Large",
         429 => "Too Many Requests",
         503 => "Service Unavailable",

@@ -9,6 +9,7 @@ mod data_dir;
 mod engine;
 mod example;
 mod grpc;
+mod http;
 mod tasks;
 pub mod telemetry;
 
@@ -30,7 +31,7 @@ use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
     authn::{DevFault, DevIssuer, KeysFault},
-    config::{AuditConfig, AuditMode, Config, IdentityHeaders, ListenConfig},
+    config::{AuditConfig, AuditMode, Config, ListenConfig},
     metrics::Metrics,
     pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     policy::Fault,
@@ -146,14 +147,26 @@ enum Phase {
     Draining,
 }
 
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Native gRPC, health and reflection.
+    pub grpc: SocketAddr,
+    /// AuthZEN and forward-auth.
+    pub http: SocketAddr,
+    /// Probes and metrics.
+    pub probe: SocketAddr,
+}
+
 /// A server that holds its ports and is ready to run.
 pub struct Server {
     grpc: TcpListener,
+    http: TcpListener,
+    faces: http::Faces,
     probe: TcpListener,
     engine: Engine,
     recorder: Recorder,
     writer: Option<Writer>,
-    identity_headers: IdentityHeaders,
     metrics: Arc<Metrics>,
 }
 
@@ -173,16 +186,23 @@ impl Server {
             audit,
             decide,
             identity_headers,
+            http,
             dev,
         } = config;
         prepare_data(&data, dev)?;
         if dev {
             issuers.push(DevIssuer::open(&data)?.issuer_config());
         }
-        let ListenConfig { grpc, probe } = listen;
+        let faces = http::Faces {
+            http,
+            identity: identity_headers,
+            bundles: bundles.iter().map(|bundle| bundle.name.clone()).collect(),
+        };
+        let ListenConfig { grpc, http, probe } = listen;
         let grpc = bind(grpc, "--grpc").await?;
+        let http = bind(http, "--http").await?;
         let probe = bind(probe, "--probe").await?;
-        for (name, listener) in [("grpc", &grpc), ("probe", &probe)] {
+        for (name, listener) in [("grpc", &grpc), ("http", &http), ("probe", &probe)] {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(name, %address, "listening");
             }
@@ -200,21 +220,26 @@ impl Server {
         })?;
         Ok(Self {
             grpc,
+            http,
+            faces,
             probe,
             engine,
             recorder,
             writer,
-            identity_headers,
             metrics,
         })
     }
 
-    /// Where it listens: gRPC, then probes.
+    /// Where it listens.
     ///
     /// # Errors
     /// When the operating system does not say.
-    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.grpc.local_addr()?, self.probe.local_addr()?))
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            grpc: self.grpc.local_addr()?,
+            http: self.http.local_addr()?,
+            probe: self.probe.local_addr()?,
+        })
     }
 
     /// Serves until `shutdown` resolves, then ends in order.
@@ -224,11 +249,12 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self {
             grpc,
+            http,
+            faces,
             probe,
             engine: Engine { pdp, readiness },
             recorder,
             writer,
-            identity_headers,
             metrics,
         } = self;
         let (phase, _) = watch::channel(Phase::Serving);
@@ -257,9 +283,12 @@ impl Server {
         let ext_authz = ExtAuthzFace::new(
             Arc::clone(&pdp),
             recorder.clone(),
-            identity_headers,
+            faces.identity.clone(),
             clock::now,
         );
+        let router = faces.router(&pdp, &recorder);
+        let stop = reached(&phase, Phase::Closing);
+        tasks.spawn("http listener", http::serve(http, router, stop));
         let face = DecisionFace::new(pdp, recorder, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn(
@@ -274,6 +303,7 @@ impl Server {
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
         tasks.finish("grpc listener", IN_FLIGHT).await?;
+        tasks.finish("http listener", IN_FLIGHT).await?;
         phase.send_replace(Phase::Draining);
         tasks.finish("decision log", LAST).await?;
         tasks.finish("probe listener", LAST).await?;

@@ -44,6 +44,8 @@ impl Server {
                 "--dev",
                 "--grpc",
                 "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
                 "--probe",
                 "127.0.0.1:0",
             ])
@@ -251,6 +253,8 @@ fn bundles_are_judged_by_exit_code() {
             "serve",
             "--dev",
             "--grpc",
+            "127.0.0.1:0",
+            "--http",
             "127.0.0.1:0",
             "--probe",
             "127.0.0.1:0",

@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod authzen_certification;
 mod cli;
 mod example;
 mod ext_authz;
@@ -19,3 +20,4 @@ mod mapping;
 mod matrix;
 mod oracle;
 mod promises;
+mod wire;
