@@ -4,7 +4,9 @@
 
 mod answer;
 mod ask;
+mod bearer;
 mod canonical;
+mod challenge;
 mod claims;
 mod id;
 mod json;
@@ -23,6 +25,7 @@ pub use ask::{
 #[cfg(feature = "server")]
 pub(crate) use canonical::percent_decode;
 pub use canonical::{CanonicalRequest, NotCanonical};
+pub use challenge::bearer_error;
 pub use claims::{Actor, Claims};
 pub use id::{BundleName, CallerName, DecisionId, Digest, IssuerName, Revision};
 pub use jiff::{SignedDuration, Timestamp};

@@ -1,7 +1,7 @@
 //! `WWW-Authenticate`: what would help whoever was turned away (RFC 6750 §3, RFC 9470 §3).
 
 use super::status::Denial;
-use crate::model::{Challenge, Refusal, RejectionCode};
+use crate::model::{Challenge, Refusal, RejectionCode, bearer_error};
 
 /// The challenge of a rejected credential.
 pub(super) fn of_refusal(refusal: &Refusal, denial: &Denial) -> Option<String> {
@@ -14,53 +14,16 @@ pub(super) fn of_refusal(refusal: &Refusal, denial: &Denial) -> Option<String> {
             Some("Bearer".to_owned())
         }
         RejectionCode::KeysUnavailable => None,
-        RejectionCode::MultipleCredentials => Some(bearer("invalid_request", &denial.message)),
-        _ => Some(bearer("invalid_token", &denial.message)),
+        RejectionCode::MultipleCredentials => {
+            Some(bearer_error("invalid_request", &denial.message))
+        }
+        _ => Some(bearer_error("invalid_token", &denial.message)),
     }
 }
 
 /// The challenge that a policy's annotation asks for.
 pub(super) fn of_deny(challenge: &Challenge) -> String {
-    match challenge {
-        Challenge::Scope(scope) => {
-            let more = "the token lacks a scope";
-            let scope = quoted(scope);
-            format!("{}, scope={scope}", bearer("insufficient_scope", more))
-        }
-        Challenge::StepUp {
-            acr_values,
-            max_age_seconds,
-        } => {
-            let more = "a stronger or more recent login is needed";
-            let mut text = bearer("insufficient_user_authentication", more);
-            if let Some(acr_values) = acr_values {
-                text.push_str(&format!(", acr_values={}", quoted(acr_values)));
-            }
-            if let Some(seconds) = max_age_seconds {
-                text.push_str(&format!(", max_age=\"{seconds}\""));
-            }
-            text
-        }
-    }
-}
-
-fn bearer(error: &str, description: &str) -> String {
-    let description = quoted(description);
-    format!("Bearer error=\"{error}\", error_description={description}")
-}
-
-/// A quoted-string (RFC 9110 §5.6.4) of printable ASCII.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            ' '..='~' => quoted.push(c),
-            _ => quoted.push('?'),
-        }
-    }
-    quoted.push('"');
-    quoted
+    challenge.www_authenticate()
 }
 
 #[cfg(test)]
@@ -88,20 +51,5 @@ mod tests {
         check(RejectionCode::KeysUnavailable, None);
         let mismatch = Refusal::ResourceMismatch { path: "x".into() };
         assert_eq!(of_refusal(&mismatch, &to_denial(&mismatch)), None);
-    }
-
-    #[test]
-    fn annotations_become_challenges() {
-        let scope = of_deny(&Challenge::Scope("orders:write".into()));
-        assert!(scope.contains("error=\"insufficient_scope\""), "{scope}");
-        assert!(scope.ends_with("scope=\"orders:write\""), "{scope}");
-        let step_up = of_deny(&Challenge::StepUp {
-            acr_values: Some("urn:a\\\"b\r\n é".into()),
-            max_age_seconds: Some(300),
-        });
-        assert!(
-            step_up.ends_with("acr_values=\"urn:a\\\\\\\"b?? ?\", max_age=\"300\""),
-            "{step_up}"
-        );
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     admin::probe,
     audit::{self, Recorder, Writer},
     authn::{DevFault, DevIssuer, KeysFault},
-    config::{AuditConfig, AuditMode, Config, IdentityHeaders, ListenConfig},
+    config::{AuditConfig, AuditMode, Config, ListenConfig},
     metrics::Metrics,
     pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     policy::Fault,
@@ -167,7 +167,6 @@ pub struct Server {
     engine: Engine,
     recorder: Recorder,
     writer: Option<Writer>,
-    identity_headers: IdentityHeaders,
     metrics: Arc<Metrics>,
 }
 
@@ -196,7 +195,7 @@ impl Server {
         }
         let faces = http::Faces {
             http,
-            identity: identity_headers.clone(),
+            identity: identity_headers,
             bundles: bundles.iter().map(|bundle| bundle.name.clone()).collect(),
         };
         let ListenConfig { grpc, http, probe } = listen;
@@ -227,7 +226,6 @@ impl Server {
             engine,
             recorder,
             writer,
-            identity_headers,
             metrics,
         })
     }
@@ -257,7 +255,6 @@ impl Server {
             engine: Engine { pdp, readiness },
             recorder,
             writer,
-            identity_headers,
             metrics,
         } = self;
         let (phase, _) = watch::channel(Phase::Serving);
@@ -283,15 +280,15 @@ impl Server {
             closing.await;
             Ok(())
         });
-        let router = faces.router(&pdp, &recorder);
-        let stop = reached(&phase, Phase::Closing);
-        tasks.spawn("http listener", http::serve(http, router, stop));
         let ext_authz = ExtAuthzFace::new(
             Arc::clone(&pdp),
             recorder.clone(),
-            identity_headers,
+            faces.identity.clone(),
             clock::now,
         );
+        let router = faces.router(&pdp, &recorder);
+        let stop = reached(&phase, Phase::Closing);
+        tasks.spawn("http listener", http::serve(http, router, stop));
         let face = DecisionFace::new(pdp, recorder, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn(

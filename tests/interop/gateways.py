@@ -4,15 +4,15 @@ import glob
 import shutil
 from pathlib import Path
 
-from world import HOST, SECRET, TOOLS, Process, ask, free_port, render, until
+from world import SECRET, TOOLS, Process, ask, free_port, render, until
 
 
 class Gateway:
-    """A running gateway. `body`: whether its denials carry our body; `refused`: how a gateway says
-    that it could not ask."""
+    """A running gateway. `body`: whether its denials carry our body."""
 
     name = ""
     file = ""
+    more = []
     body = True
 
     def __init__(self, directory, ports, changes=(), env=None):
@@ -23,6 +23,8 @@ class Gateway:
         self.env = {"DOORWARD_SECRET": SECRET, **(env or {})}
         config = self.directory / Path(self.file).name
         config.write_text(render(self.file, self.ports, changes))
+        for more in self.more:
+            (self.directory / Path(more).name).write_text(render(more, self.ports))
         self.process = Process(self.name, self.command(config), self.directory, self.env)
         until(self.name, self.ready)
 
@@ -53,3 +55,37 @@ class Envoy(Gateway):
     def stat(self, name):
         text = ask(self.ports["admin"], "GET", f"/stats?filter={name}$").body.decode()
         return int(text.rsplit(":", 1)[1]) if ":" in text else 0
+
+
+class Nginx(Gateway):
+    name = "nginx"
+    file = "nginx/nginx.conf"
+    body = False
+
+    def command(self, config):
+        secret = f'proxy_set_header X-Doorward-Caller "{self.env["DOORWARD_SECRET"]}";\n'
+        (self.directory / "doorward-secret.conf").write_text(secret)
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        ours = "daemon off; pid nginx.pid; error_log stderr;"
+        return [nginx, "-p", str(self.directory), "-c", config.name, "-e", "stderr", "-g", ours]
+
+
+class Caddy(Gateway):
+    name = "caddy"
+    file = "caddy/Caddyfile"
+
+    def command(self, config):
+        return [str(TOOLS / "gateways/bin/caddy"), "run", "--config", str(config)]
+
+
+class Traefik(Gateway):
+    name = "traefik"
+    file = "traefik/traefik.yml"
+    more = ["traefik/service.yml"]
+
+    def command(self, config):
+        return [str(TOOLS / "gateways/bin/traefik"), f"--configFile={config}"]
+
+    def ready(self):
+        # Until its service is read, it answers 404.
+        return ask(self.ports["front"], "GET", "/").status != 404

@@ -173,7 +173,7 @@ class Doorward:
     def __init__(self, directory, provider, bundle='bundle = "rules"\n', more=""):
         self.directory = Path(directory)
         self.directory.mkdir(exist_ok=True)
-        self.ports = {name: free_port() for name in ("grpc", "probe")}
+        self.ports = {name: free_port() for name in ("grpc", "http", "probe")}
         self.rules = self.directory / "rules"
         shutil.copytree(HERE / "rules", self.rules)
         (self.directory / "keys.json").write_bytes(provider.keys)

@@ -41,6 +41,7 @@ pub(super) fn to_access_request(
     let credential = credential(parts, secret(headers)?);
     let request = family::request(gateway, headers)?;
     check_connection(headers, identity)?;
+    check_imitations(headers, identity)?;
     Ok(AccessRequest {
         face: Face::ForwardAuth,
         credential,
@@ -82,6 +83,19 @@ fn check_connection(headers: &HeaderMap, identity: &IdentityHeaders) -> Result<(
             "connection",
             "identity_header",
             "names a header by which the service behind is told who asks",
+        )),
+    }
+}
+
+/// Gateways overwrite our headers, not those that frameworks take for ours.
+fn check_imitations(headers: &HeaderMap, identity: &IdentityHeaders) -> Result<(), Refusal> {
+    let imitates = |name: &&str| name.contains('_') && identity.imitated_by(name);
+    match headers.keys().map(|name| name.as_str()).find(imitates) {
+        None => Ok(()),
+        Some(name) => Err(Refusal::malformed(
+            name,
+            "underscore",
+            "has underscores in a name by which the service behind is told who asks",
         )),
     }
 }
