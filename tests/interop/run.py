@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 import envoy
+import library
 from gateways import Caddy, Envoy, Nginx, Traefik
 from world import TARGET, Doorward, Provider, Service, until
 
@@ -217,22 +218,23 @@ def run(world, kind):
 
 def main(wanted):
     if not (TARGET / "debug/doorward").exists():
-        sys.exit("build first: cargo build")
+        sys.exit("build first: cargo build --bins --examples")
     kinds = [Envoy, Nginx, Caddy, Traefik]
     (TARGET / "interop").mkdir(parents=True, exist_ok=True)
     directory = tempfile.mkdtemp(prefix="run-", dir=TARGET / "interop")
     world = World(directory)
     try:
-        for kind in kinds:
-            if wanted and kind.name not in wanted:
+        parts = [(kind.name, lambda kind=kind: run(world, kind)) for kind in kinds]
+        alone = [*(("envoy", part) for part in envoy.PARTS), ("axum", library.library)]
+        parts += [(name, lambda part=part: part(world, check)) for name, part in alone]
+        for name, part in parts:
+            if wanted and name not in wanted:
                 continue
-            parts = [run, *(envoy.PARTS if kind is Envoy else [])]
-            for part in parts:
-                try:
-                    part(world, kind) if part is run else part(world, check)
-                except Exception:  # noqa: BLE001 - one broken part must not hide the others
-                    traceback.print_exc()
-                    check(f"{kind.name}: {part.__name__} runs to its end", False)
+            try:
+                part()
+            except Exception:  # noqa: BLE001 - one broken part must not hide the others
+                traceback.print_exc()
+                check(f"{name}: every part runs to its end", False)
     finally:
         world.end()
     if FAILED:

@@ -10,6 +10,7 @@
 
 mod authzen_certification;
 mod cli;
+mod client;
 mod example;
 mod ext_authz;
 mod faults;
