@@ -75,12 +75,12 @@ action = "Tag"
 resource = { type = "Order", id = "{order}" }
 "#;
 
-struct World {
-    face: ExtAuthzFace,
+pub(crate) struct World {
+    pub(crate) face: ExtAuthzFace,
     issuer: Issuer,
 }
 
-fn world(callers: &[CallerConfig]) -> World {
+pub(crate) fn world(callers: &[CallerConfig]) -> World {
     let issuer = Issuer::new("corp");
     let files = |policies| {
         [

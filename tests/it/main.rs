@@ -13,6 +13,7 @@ mod cli;
 mod client;
 mod example;
 mod ext_authz;
+mod ext_authz_properties;
 mod faults;
 mod isolation;
 mod kit;
