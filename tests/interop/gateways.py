@@ -8,12 +8,16 @@ from world import SECRET, TOOLS, Process, ask, free_port, render, until
 
 
 class Gateway:
-    """A running gateway. `body`: whether its denials carry our body."""
+    """A running gateway. `body`: whether its denials carry our body. `two_readings`, `undecided` and
+    `gone`: the status when a request is malformed, when we cannot decide, when nobody answers."""
 
     name = ""
     file = ""
     more = []
     body = True
+    two_readings = 400
+    undecided = 403
+    gone = 500
 
     def __init__(self, directory, ports, changes=(), env=None):
         self.directory = Path(directory)
@@ -41,6 +45,8 @@ class Gateway:
 
 class Envoy(Gateway):
     name = "envoy"
+    undecided = 503
+    gone = 403
     file = "envoy/envoy.yaml"
 
     def command(self, config):
@@ -61,6 +67,7 @@ class Nginx(Gateway):
     name = "nginx"
     file = "nginx/nginx.conf"
     body = False
+    two_readings = 500
 
     def command(self, config):
         secret = f'proxy_set_header X-Doorward-Caller "{self.env["DOORWARD_SECRET"]}";\n'
@@ -72,6 +79,7 @@ class Nginx(Gateway):
 
 class Caddy(Gateway):
     name = "caddy"
+    gone = 502
     file = "caddy/Caddyfile"
 
     def command(self, config):
