@@ -4,7 +4,7 @@ import glob
 import shutil
 from pathlib import Path
 
-from world import SECRET, TOOLS, Process, ask, free_port, render, until
+from world import ROOT, SECRET, TOOLS, Process, ask, free_port, render, until
 
 
 class Gateway:
@@ -61,6 +61,23 @@ class Envoy(Gateway):
     def stat(self, name):
         text = ask(self.ports["admin"], "GET", f"/stats?filter={name}$").body.decode()
         return int(text.rsplit(":", 1)[1]) if ":" in text else 0
+
+
+class EnvoyOverHttp(Envoy):
+    """The same with deploy/envoy/http_service.yaml in place of gRPC."""
+
+    name = "envoy-http"
+    undecided = 403
+
+    def __init__(self, directory, ports, changes=(), env=None):
+        text = (ROOT / "deploy" / self.file).read_text()
+        grpc = text[text.index("                      grpc_service:") :]
+        grpc = grpc[: grpc.index("                      # Closed:")]
+        http2 = text[text.index("      typed_extension_protocol_options:") :]
+        http2 = http2[: http2.index("      load_assignment:")]
+        service = (ROOT / "deploy/envoy/http_service.yaml").read_text()
+        ours = [(grpc, service), (http2, ""), ("port_value: 9191", "port_value: 8181")]
+        super().__init__(directory, ports, [*ours, *changes], env)
 
 
 class Nginx(Gateway):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import envoy
 import library
-from gateways import Caddy, Envoy, Nginx, Traefik
+from gateways import Caddy, Envoy, EnvoyOverHttp, Nginx, Traefik
 from world import TARGET, Doorward, Provider, Service, until
 
 PASSED, FAILED = [], []
@@ -239,7 +239,7 @@ def run(world, kind):
 def main(wanted):
     if not (TARGET / "debug/doorward").exists():
         sys.exit("build first: cargo build --bins --examples")
-    kinds = [Envoy, Nginx, Caddy, Traefik]
+    kinds = [Envoy, EnvoyOverHttp, Nginx, Caddy, Traefik]
     (TARGET / "interop").mkdir(parents=True, exist_ok=True)
     directory = tempfile.mkdtemp(prefix="run-", dir=TARGET / "interop")
     world = World(directory)
