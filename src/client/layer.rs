@@ -22,7 +22,9 @@ use crate::{
     },
 };
 
-type Ask = Arc<dyn Fn(&Parts) -> Result<Question, Denial> + Send + Sync>;
+/// A part of a question, or the answer in its place.
+type Asked<T> = Result<T, Box<Denial>>;
+type Ask = Arc<dyn Fn(&Parts) -> Asked<Question> + Send + Sync>;
 
 /// Puts a question about each request to Doorward, and lets through what it allows.
 ///
@@ -91,7 +93,7 @@ impl<B> Authorize<B> {
         self
     }
 
-    async fn verdict(&self, parts: &Parts) -> Result<Verdict, Denial> {
+    async fn verdict(&self, parts: &Parts) -> Asked<Verdict> {
         let request = CheckRequest {
             bundle: self.bundle.clone(),
             subject: Some(subject(&parts.headers)?),
@@ -100,10 +102,10 @@ impl<B> Authorize<B> {
         };
         match self.client.check(request).await {
             Ok(verdict) if verdict.is_allowed() => Ok(verdict),
-            Ok(verdict) => Err(Denial::of_verdict(&verdict)),
+            Ok(verdict) => Err(Box::new(Denial::of_verdict(&verdict))),
             Err(error) => {
                 tracing::warn!(%error, "not decided, so refused");
-                Err(Denial::of_error(&error))
+                Err(Box::new(Denial::of_error(&error)))
             }
         }
     }
@@ -114,14 +116,14 @@ where
     F: Fn(&Parts) -> Option<NamedQuestion> + Send + Sync + 'static,
 {
     let ask = move |parts: &Parts| {
-        let named = name(parts).ok_or_else(Denial::unknown)?;
+        let named = name(parts).ok_or_else(|| Box::new(Denial::unknown()))?;
         Ok(Question::Named(named))
     };
     Arc::new(ask)
 }
 
 /// Whom the request is about.
-fn subject(headers: &HeaderMap) -> Result<check_request::Subject, Denial> {
+fn subject(headers: &HeaderMap) -> Asked<check_request::Subject> {
     let values = headers.get_all(AUTHORIZATION).iter();
     // What is not text is no token, and is not to be left out either.
     let values: Vec<_> = values.map(|it| it.to_str().unwrap_or("?")).collect();
@@ -134,14 +136,14 @@ fn subject(headers: &HeaderMap) -> Result<check_request::Subject, Denial> {
         Ok(Subject::Anonymous | Subject::Entity(_)) => {
             Ok(check_request::Subject::Anonymous(Anonymous {}))
         }
-        Err(rejection) => Err(Denial::of_rejection(&rejection)),
+        Err(rejection) => Err(Box::new(Denial::of_rejection(&rejection))),
     }
 }
 
-fn http_question(parts: &Parts, headers: &'static [&'static str]) -> Result<Question, Denial> {
+fn http_question(parts: &Parts, headers: &'static [&'static str]) -> Asked<Question> {
     let target = match parts.uri.path_and_query() {
         Some(target) => target.as_str(),
-        None => return Err(Denial::malformed("the request has no path")),
+        None => return Err(Box::new(Denial::malformed("the request has no path"))),
     };
     let mut sent = HashMap::new();
     for name in headers {
@@ -158,18 +160,18 @@ fn http_question(parts: &Parts, headers: &'static [&'static str]) -> Result<Ques
 }
 
 /// The host: of the target in HTTP/2, of the header in HTTP/1.1; where both are, they agree.
-fn host(parts: &Parts) -> Result<String, Denial> {
+fn host(parts: &Parts) -> Asked<String> {
     let header = joined(&parts.headers, HOST.as_str())?;
     let authority = parts.uri.authority().map(|it| it.as_str().to_owned());
     match (authority, header) {
         (Some(one), Some(other)) if one != other => {
-            Err(Denial::malformed("the request names two hosts"))
+            Err(Box::new(Denial::malformed("the request names two hosts")))
         }
         (one, other) => Ok(one.or(other).unwrap_or_default()),
     }
 }
 
-fn joined(headers: &HeaderMap, name: &str) -> Result<Option<String>, Denial> {
+fn joined(headers: &HeaderMap, name: &str) -> Asked<Option<String>> {
     let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
         return Ok(None);
     };
@@ -177,7 +179,9 @@ fn joined(headers: &HeaderMap, name: &str) -> Result<Option<String>, Denial> {
     let values: Result<Vec<_>, _> = values.map(|it| it.to_str()).collect();
     match values {
         Ok(values) => Ok((!values.is_empty()).then(|| values.join(","))),
-        Err(_) => Err(Denial::malformed("a header is not printable ASCII")),
+        Err(_) => Err(Box::new(Denial::malformed(
+            "a header is not printable ASCII",
+        ))),
     }
 }
 
@@ -254,7 +258,7 @@ where
                     parts.extensions.insert(verdict);
                     ready.call(Request::from_parts(parts, body)).await
                 }
-                Err(denial) => Ok((layer.refuse)(denial)),
+                Err(denial) => Ok((layer.refuse)(*denial)),
             }
         })
     }

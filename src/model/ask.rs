@@ -39,12 +39,14 @@ pub struct AccessRequest {
 pub struct GatewayFacts {
     /// The bundle that its configuration names for the route.
     pub bundle: Option<BundleName>,
+    /// Whom the client's certificate names, as the gateway verified it.
+    pub peer: Option<String>,
     /// The claims of an access token that the gateway verified.
     pub claims: Option<Members>,
 }
 
 impl fmt::Debug for GatewayFacts {
-    /// The claims are not shown.
+    /// Neither the peer nor the claims are shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayFacts")
             .field("bundle", &self.bundle)

@@ -191,6 +191,10 @@ impl Pdp {
             entities: &ask.entities,
             context: &ask.context,
             caller: Some(caller.name()),
+            peer: match caller.may(Right::Gateway, &world.bundle) {
+                Ok(()) => ask.gateway.peer.as_deref(),
+                Err(_) => None,
+            },
         };
         let decided = decide(&world.snapshot, &who, asked, now)?;
         trace.action = Some(decided.action.to_string());

@@ -54,6 +54,7 @@ pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decide
         entities: rehearsal.entities,
         context: rehearsal.context,
         caller: None,
+        peer: None,
     };
     decide(snapshot, &who, asked, now)
 }

@@ -97,6 +97,9 @@ fn supply(
         (Standard::Caller, ..) => asked
             .caller
             .map(|caller| record([("name", core::string(caller.as_str()))])),
+        (Standard::Peer, ..) => asked
+            .peer
+            .map(|principal| record([("principal", core::string(principal))])),
         (Standard::Http, Question::Http(http), _) => Some(record([
             ("method", core::string(http.request.method())),
             ("host", core::string(http.request.host())),

@@ -4,16 +4,20 @@ import glob
 import shutil
 from pathlib import Path
 
-from world import SECRET, TOOLS, Process, ask, free_port, render, until
+from world import ROOT, SECRET, TOOLS, Process, ask, free_port, render, until
 
 
 class Gateway:
-    """A running gateway. `body`: whether its denials carry our body."""
+    """A running gateway. `body`: whether its denials carry our body. `two_readings`, `undecided` and
+    `gone`: the status when a request is malformed, when we cannot decide, when nobody answers."""
 
     name = ""
     file = ""
     more = []
     body = True
+    two_readings = 400
+    undecided = 403
+    gone = 500
 
     def __init__(self, directory, ports, changes=(), env=None):
         self.directory = Path(directory)
@@ -41,6 +45,8 @@ class Gateway:
 
 class Envoy(Gateway):
     name = "envoy"
+    undecided = 503
+    gone = 403
     file = "envoy/envoy.yaml"
 
     def command(self, config):
@@ -57,10 +63,28 @@ class Envoy(Gateway):
         return int(text.rsplit(":", 1)[1]) if ":" in text else 0
 
 
+class EnvoyOverHttp(Envoy):
+    """The same with deploy/envoy/http_service.yaml in place of gRPC."""
+
+    name = "envoy-http"
+    undecided = 403
+
+    def __init__(self, directory, ports, changes=(), env=None):
+        text = (ROOT / "deploy" / self.file).read_text()
+        grpc = text[text.index("                      grpc_service:") :]
+        grpc = grpc[: grpc.index("                      # Closed:")]
+        http2 = text[text.index("      typed_extension_protocol_options:") :]
+        http2 = http2[: http2.index("      load_assignment:")]
+        service = (ROOT / "deploy/envoy/http_service.yaml").read_text()
+        ours = [(grpc, service), (http2, ""), ("port_value: 9191", "port_value: 8181")]
+        super().__init__(directory, ports, [*ours, *changes], env)
+
+
 class Nginx(Gateway):
     name = "nginx"
     file = "nginx/nginx.conf"
     body = False
+    two_readings = 500
 
     def command(self, config):
         secret = f'proxy_set_header X-Doorward-Caller "{self.env["DOORWARD_SECRET"]}";\n'
@@ -72,6 +96,7 @@ class Nginx(Gateway):
 
 class Caddy(Gateway):
     name = "caddy"
+    gone = 502
     file = "caddy/Caddyfile"
 
     def command(self, config):

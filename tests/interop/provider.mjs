@@ -11,7 +11,7 @@ const { exportJWK, generateKeyPair } = await load('jose');
 const port = Number(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
 const audience = 'orders-api';
-const roles = { clerk: ['clerk'], manager: ['clerk', 'manager'], visitor: [] };
+const roles = { forecast: [], clerk: ['clerk'], manager: ['clerk', 'manager'], visitor: [] };
 
 const { privateKey } = await generateKeyPair('ES256', { extractable: true });
 const key = { ...(await exportJWK(privateKey)), kid: 'k-1', use: 'sig', alg: 'ES256' };

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Real gateways, a real OpenID provider and the server, over loopback. Needs the debug binary; brings
-# its tools into target/tools. Prints a line for each check and ends with `N passed, N failed`.
+# Real gateways, a real OpenID provider and the server, over loopback; after
+# `cargo build --bins --examples`. Brings its tools into target/tools, prints a line for each check
+# and ends with `N passed, N failed`. Arguments choose parts: envoy envoy-http nginx caddy traefik axum.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools="$PWD/target/tools"

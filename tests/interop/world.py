@@ -170,12 +170,12 @@ class Provider:
 class Doorward:
     """The server under test, with its own copy of the rules."""
 
-    def __init__(self, directory, provider, bundle='bundle = "rules"\n', more=""):
+    def __init__(self, directory, provider, bundle='bundle = "rules"\n', more="", rules=HERE / "rules"):
         self.directory = Path(directory)
         self.directory.mkdir(exist_ok=True)
         self.ports = {name: free_port() for name in ("grpc", "http", "probe")}
         self.rules = self.directory / "rules"
-        shutil.copytree(HERE / "rules", self.rules)
+        shutil.copytree(rules, self.rules)
         (self.directory / "keys.json").write_bytes(provider.keys)
         listen = "".join(f'{name} = "{HOST}:{port}"\n' for name, port in self.ports.items())
         (self.directory / "doorward.toml").write_text(

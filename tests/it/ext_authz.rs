@@ -35,6 +35,7 @@ entity Role; entity User in [Role]; entity Guest; entity Page; entity Order;
 action Read appliesTo { principal: [User, Guest], resource: [Page], context: Doorward::Context };
 action Pay appliesTo { principal: [User], resource: [Order], context: { token?: Doorward::Token } };
 action Tag appliesTo { principal: [User], resource: [Order], context: { headers: { "x-tag": String } } };
+action Enter appliesTo { principal: [Guest], resource: [Page], context: Doorward::Context };
 "#;
 
 const POLICIES: &str = r#"
@@ -47,6 +48,8 @@ permit (principal == User::"alice", action == Action::"Read", resource == Page::
 forbid (principal, action == Action::"Pay", resource == Order::"big");
 @id("scope") @challenge_scope("pay:small")
 forbid (principal, action == Action::"Pay", resource == Order::"small");
+@id("peers") permit (principal, action == Action::"Enter", resource)
+when { context has peer && context.peer.principal == "spiffe://shop/web" };
 @id("tagged") permit (principal, action == Action::"Tag", resource)
 when { context.headers["x-tag"] == "a,b" };
 "#;
@@ -70,17 +73,22 @@ path = "/orders/{order}"
 action = "Pay"
 resource = { type = "Order", id = "{order}" }
 [[route]]
+path = "/doors/{page}"
+anonymous = true
+action = "Enter"
+resource = { type = "Page", id = "{page}" }
+[[route]]
 path = "/tags/{order}"
 action = "Tag"
 resource = { type = "Order", id = "{order}" }
 "#;
 
-struct World {
-    face: ExtAuthzFace,
+pub(crate) struct World {
+    pub(crate) face: ExtAuthzFace,
     issuer: Issuer,
 }
 
-fn world(callers: &[CallerConfig]) -> World {
+pub(crate) fn world(callers: &[CallerConfig]) -> World {
     let issuer = Issuer::new("corp");
     let files = |policies| {
         [
@@ -655,6 +663,34 @@ async fn claims_that_envoy_verified_count_from_a_gateway_and_within_our_own_chec
     let other = world(&[caller("s3cret", &[Right::Check])]);
     let answer = other.check(stated(&[], payload(json!({})))).await;
     answer.is(401, 16, "token_missing");
+}
+
+#[tokio::test]
+async fn whom_a_certificate_names_counts_from_a_gateway_alone() {
+    let asked = |peer: &str| {
+        let mut request = request(http("GET", "/doors/d", &[]));
+        let attributes = request.get_mut().attributes.as_mut().unwrap();
+        attributes.source = Some(attribute_context::Peer {
+            principal: peer.to_owned(),
+            ..Default::default()
+        });
+        request
+            .metadata_mut()
+            .insert("x-doorward-caller", "s3cret".parse().unwrap());
+        request
+    };
+    let gateway = world(&[caller("s3cret", &[Right::Check, Right::Gateway])]);
+    gateway
+        .check(asked("spiffe://shop/web"))
+        .await
+        .is(200, 0, "");
+    for other in ["spiffe://shop/other", ""] {
+        let answer = gateway.check(asked(other)).await;
+        answer.is(403, 7, "nothing_permits");
+    }
+    let other = world(&[caller("s3cret", &[Right::Check])]);
+    let answer = other.check(asked("spiffe://shop/web")).await;
+    answer.is(403, 7, "nothing_permits");
 }
 
 #[tokio::test]

@@ -11,8 +11,10 @@
 mod authzen;
 mod canonical;
 mod cli;
+mod client;
 mod example;
 mod ext_authz;
+mod ext_authz_properties;
 mod faults;
 mod forward_auth;
 mod isolation;

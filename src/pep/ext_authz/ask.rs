@@ -66,6 +66,10 @@ pub(super) fn to_access_request(
         at_least_revision: None,
         gateway: GatewayFacts {
             bundle: extensions.remove(BUNDLE).map(BundleName::new),
+            peer: attributes
+                .source
+                .map(|it| it.principal)
+                .filter(|it| !it.is_empty()),
             claims: claims::read(attributes.metadata_context)?,
         },
     })

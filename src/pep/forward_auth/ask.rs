@@ -39,7 +39,7 @@ pub(super) fn to_access_request(
 ) -> Result<AccessRequest, Refusal> {
     let headers = &parts.headers;
     let credential = credential(parts, secret(headers)?);
-    let request = family::request(gateway, headers)?;
+    let request = family::request(gateway, parts)?;
     check_connection(headers, identity)?;
     check_imitations(headers, identity)?;
     Ok(AccessRequest {

@@ -1,6 +1,6 @@
-//! Which headers state the client's request.
+//! What states the client's request: a family of headers, or for Envoy the subrequest itself.
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
 use crate::{
     model::{CanonicalRequest, Refusal},
@@ -13,6 +13,8 @@ pub(super) enum Gateway {
     Nginx,
     Caddy,
     Traefik,
+    /// `ext_authz` over HTTP: the client's own method, host and target, behind a prefix.
+    Envoy,
 }
 
 /// Headers that state one request together.
@@ -38,7 +40,7 @@ const STRAY: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 pub(super) const CALLER: &str = "x-doorward-caller";
 
 impl Gateway {
-    pub(super) const ALL: [Self; 3] = [Self::Nginx, Self::Caddy, Self::Traefik];
+    pub(super) const ALL: [Self; 4] = [Self::Nginx, Self::Caddy, Self::Traefik, Self::Envoy];
 
     /// Its name in the endpoint's path.
     pub(super) fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Gateway {
             Self::Nginx => "nginx",
             Self::Caddy => "caddy",
             Self::Traefik => "traefik",
+            Self::Envoy => "envoy",
         }
     }
 
@@ -53,15 +56,16 @@ impl Gateway {
     pub(super) fn passes_429(self) -> bool {
         match self {
             Self::Nginx => false,
-            Self::Caddy | Self::Traefik => true,
+            Self::Caddy | Self::Traefik | Self::Envoy => true,
         }
     }
 
-    /// The family that it overwrites, and the one that a client could have sent through it.
-    fn families(self) -> (Family, Family) {
+    /// The family that it overwrites.
+    fn family(self) -> Option<Family> {
         match self {
-            Self::Nginx => (ORIGINAL, FORWARDED),
-            Self::Caddy | Self::Traefik => (FORWARDED, ORIGINAL),
+            Self::Nginx => Some(ORIGINAL),
+            Self::Caddy | Self::Traefik => Some(FORWARDED),
+            Self::Envoy => None,
         }
     }
 }
@@ -80,13 +84,23 @@ pub(super) fn is_member(name: &str) -> bool {
     own.chain(&[CALLER]).any(|member| *member == dashed)
 }
 
+/// The client's target, behind the endpoint's own path and as it came.
+fn behind_prefix(parts: &Parts) -> Result<&str, Refusal> {
+    let target = parts.uri.path_and_query().map_or("", |it| it.as_str());
+    match target.split_once("/forward-auth/envoy") {
+        Some((_, behind)) => Ok(behind),
+        None => Err(Refusal::malformed("http.path", "missing", "is required")),
+    }
+}
+
 /// The client's request, as `gateway` states it.
 ///
 /// # Errors
 /// [`Refusal::Malformed`] for a member of the family that is missing, repeated or unreadable, for any
 /// member of another, and for what has no canonical form.
-pub(super) fn request(gateway: Gateway, headers: &HeaderMap) -> Result<CanonicalRequest, Refusal> {
-    let (own, other) = gateway.families();
+pub(super) fn request(gateway: Gateway, parts: &Parts) -> Result<CanonicalRequest, Refusal> {
+    let headers = &parts.headers;
+    let own = gateway.family();
     let refusal = |name: &str, code, message: &str| Refusal::malformed(name, code, message);
     for name in headers.keys() {
         let name = name.as_str();
@@ -94,7 +108,8 @@ pub(super) fn request(gateway: Gateway, headers: &HeaderMap) -> Result<Canonical
             // Servers that turn headers into variables read both as one.
             return Err(refusal(name, "underscore", "has underscores in its name"));
         }
-        if other.names().contains(&name) || STRAY.contains(&name) {
+        let is_own = own.as_ref().is_some_and(|own| own.names().contains(&name));
+        if is_member(name) && name != CALLER && !is_own {
             let message = "is not for this endpoint: the gateway must remove it";
             return Err(refusal(name, "other_family", message));
         }
@@ -104,9 +119,16 @@ pub(super) fn request(gateway: Gateway, headers: &HeaderMap) -> Result<Canonical
         Ok(None) => Err(refusal(name, "missing", "is required")),
         Err(fault) => Err(refusal(name, "header", fault.message())),
     };
-    let (method, host, uri) = (member(own.method)?, member(own.host)?, member(own.uri)?);
+    let (method, host, uri) = match &own {
+        Some(own) => (member(own.method)?, member(own.host)?, member(own.uri)?),
+        None => (
+            parts.method.as_str(),
+            member("host")?,
+            behind_prefix(parts)?,
+        ),
+    };
     if host.is_empty() {
-        return Err(refusal(own.host, "missing", "is empty"));
+        return Err(refusal("host", "missing", "is empty"));
     }
     CanonicalRequest::parse(method, host, uri).map_err(|why| {
         Refusal::malformed(format!("http.{}", why.part), "not_canonical", why.message)

@@ -10,7 +10,7 @@ mod ask;
 mod family;
 mod token;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
@@ -47,7 +47,7 @@ struct Inner {
     cookie: Option<String>,
 }
 
-type InPath = Option<Path<String>>;
+type InPath = Option<Path<HashMap<String, String>>>;
 
 impl ForwardAuthFace {
     /// A face of `pdp` that tells upstreams what `identity` names, and reads tokens from `cookie`
@@ -79,7 +79,14 @@ impl ForwardAuthFace {
                     face.serve(gateway, bundle, request).await
                 };
                 let path = format!("{prefix}/forward-auth/{}", gateway.as_str());
-                router = router.route(&path, any(serve));
+                router = match gateway {
+                    Gateway::Envoy => router
+                        .route(&format!("{path}/"), any(serve))
+                        .route(&format!("{path}/{{*target}}"), any(serve)),
+                    Gateway::Nginx | Gateway::Caddy | Gateway::Traefik => {
+                        router.route(&path, any(serve))
+                    }
+                };
             }
         }
         router.with_state(self)
@@ -95,7 +102,7 @@ impl ForwardAuthFace {
         } = &*self.inner;
         let now = clock();
         let (parts, _unread) = request.into_parts();
-        let bundle = bundle.map(|Path(name)| BundleName::new(name));
+        let bundle = bundle.and_then(|Path(mut it)| it.remove("bundle").map(BundleName::new));
         // The client may have chosen the id, so one that no log could hold is left out.
         let request_id = http::request_id(&parts.headers).ok().flatten();
         let call = Call::new(recorder, Face::ForwardAuth, now)
