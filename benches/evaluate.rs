@@ -24,6 +24,7 @@ fn evaluate(c: &mut Criterion) {
     let context: Members = [("risk".to_owned(), Value::Long(7))].into();
     let question = Question::Named(NamedQuestion {
         action: "view".to_owned(),
+        properties: Members::new(),
         resource: common::doc("d1"),
     });
     let asked = Asked {
@@ -31,6 +32,7 @@ fn evaluate(c: &mut Criterion) {
         entities: &[],
         context: &context,
         caller: None,
+        peer: None,
     };
     let mut group = c.benchmark_group("decide");
     for (policies, candidates, comparisons) in [

@@ -96,4 +96,10 @@ step 'the cases of the example bundle'
 step 'what operators see: Prometheus, an alert, traces'
 tests/observe.sh "$doorward" "$otlp"
 
+step 'the cases of the AuthZEN fixture'
+"$doorward" test tests/bundles/authzen
+
+step 'real gateways and a real OpenID provider'
+tests/interop/run.sh
+
 printf '\nall checks passed in %d s\n' "$SECONDS"

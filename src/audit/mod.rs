@@ -152,6 +152,9 @@ fn trace(record: &Record) {
 fn count(metrics: &Metrics, record: &Record, seconds: f64) {
     let face = record.face.as_str();
     metrics.latency(face, seconds.max(0.0));
+    if record.undeclared > 0 {
+        metrics.members_dropped(face, u64::try_from(record.undeclared).unwrap_or(u64::MAX));
+    }
     match &record.outcome {
         RecordOutcome::Decision {
             outcome,

@@ -29,6 +29,7 @@ fn record(resource: &str) -> Record {
         principal: None,
         action: None,
         resource: Some(resource.to_owned()),
+        undeclared: 0,
         outcome: RecordOutcome::Decision {
             outcome: Outcome::Deny,
             cause: Cause::NothingPermits,

@@ -11,7 +11,6 @@
 //! **Invariant:** verification does no I/O, reads no clock, never blocks; what a token says selects
 //! nothing but one of the keys that the issuer's own ring holds.
 
-mod bearer;
 mod cache;
 mod caller;
 mod claims;
@@ -32,7 +31,6 @@ mod verify;
 #[cfg(test)]
 mod testing;
 
-pub use bearer::bearer;
 pub use caller::{Caller, Callers};
 pub use dev::{DevFault, DevIssuer, Mint};
 pub use fetch::FetchFault;

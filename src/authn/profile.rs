@@ -109,6 +109,18 @@ pub(super) fn check(
     members: &Members,
 ) -> Result<(), Rejection> {
     check_typ(issuer.profile, typ)?;
+    check_members(issuer, is_at_jwt(typ), members)
+}
+
+/// The part of [`check`] that needs the claims alone; `named` says that `typ` marks it already.
+///
+/// # Errors
+/// `typ_not_accepted`, `pop_not_supported`, `claim_invalid`.
+pub(super) fn check_members(
+    issuer: &IssuerConfig,
+    named: bool,
+    members: &Members,
+) -> Result<(), Rejection> {
     for name in ["nonce", "at_hash", "c_hash", "s_hash", "events"] {
         if members.contains_key(name) {
             return reject(
@@ -119,7 +131,7 @@ pub(super) fn check(
     }
     match (issuer.profile, issuer.preset) {
         (Profile::AtJwt, _) => check_rfc_9068(members)?,
-        (Profile::Jwt, None) if is_at_jwt(typ) => {}
+        (Profile::Jwt, None) if named => {}
         (Profile::Jwt, None) => check_any_mark(members)?,
         (Profile::Jwt, Some(_)) => {}
     }

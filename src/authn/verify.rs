@@ -8,8 +8,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crate::{
     config::{Algorithm, IssuerConfig},
     model::{
-        AccessToken, IssuerName, Members, Rejection, RejectionCode, SignedDuration, Timestamp,
-        Value,
+        AccessToken, Claims, IssuerName, Members, Rejection, RejectionCode, SignedDuration,
+        Timestamp, Value,
     },
 };
 
@@ -77,7 +77,9 @@ impl TrustedKeys {
                 signed
             }
         };
-        signed.check(scope, now, &mut |_, _| ())?;
+        signed
+            .said
+            .check(&signed.issuer, scope, now, &mut |_, _| ())?;
         Ok(Identity::new(signed))
     }
 
@@ -90,7 +92,7 @@ impl TrustedKeys {
         passed: &mut impl FnMut(Check, &dyn Fn() -> String),
     ) -> Result<(), Rejection> {
         let signed = self.check_signature(token.expose(), now, passed)?;
-        signed.check(scope, now, passed)
+        signed.said.check(&signed.issuer, scope, now, passed)
     }
 
     /// What was found out about this very token, unless its issuer's keys have changed or aged.
@@ -117,6 +119,39 @@ impl TrustedKeys {
                 let parts = self.take_apart(text, &mut |_, _| ()).ok()?;
                 old_keys_explain(rejection.code).then_some(parts.index)
             }
+        }
+    }
+
+    /// Checks claims whose signature a gateway verified: everything but signature and `typ`, which
+    /// it does not pass on.
+    ///
+    /// They make a principal, never an [`Identity`].
+    ///
+    /// # Errors
+    /// The [`Rejection`] of the first check that fails.
+    pub fn vouched(
+        &self,
+        members: Members,
+        scope: &TokenScope<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Claims>, Rejection> {
+        let (_, trusted) = self.trusted(&members)?;
+        let issuer = &trusted.config;
+        profile::check_members(issuer, false, &members)?;
+        let said = read_claims(issuer, members)?;
+        said.check(issuer, scope, now, &mut |_, _| ())?;
+        Ok(said.claims)
+    }
+
+    /// The issuer that the claims name, with its number.
+    fn trusted(&self, members: &Members) -> Result<(usize, &TrustedIssuer), Rejection> {
+        let iss = members.get("iss").and_then(Value::as_str);
+        match iss.and_then(|iss| self.issuer(iss)) {
+            Some(numbered) => Ok(numbered),
+            None => reject(
+                RejectionCode::IssUnknown,
+                "`iss` is that of no trusted issuer, byte for byte",
+            ),
         }
     }
 
@@ -172,13 +207,7 @@ impl TrustedKeys {
         passed(Check::Header, &|| header.algorithm.to_string());
         let members = read_payload(&compact.payload)?;
         passed(Check::Payload, &|| "a JSON object".to_owned());
-        let iss = members.get("iss").and_then(Value::as_str);
-        let Some((index, trusted)) = iss.and_then(|iss| self.issuer(iss)) else {
-            return reject(
-                RejectionCode::IssUnknown,
-                "`iss` is that of no trusted issuer, byte for byte",
-            );
-        };
+        let (index, trusted) = self.trusted(&members)?;
         passed(Check::Issuer, &|| format!("`{}`", trusted.config.name));
         Ok(Parts {
             compact,
@@ -268,41 +297,34 @@ impl TrustedKeys {
     }
 }
 
-impl Signed {
+impl Said {
     /// The checks whose outcome depends on the request, made every time.
     fn check(
         &self,
+        issuer: &IssuerConfig,
         scope: &TokenScope<'_>,
         now: Timestamp,
         passed: &mut impl FnMut(Check, &dyn Fn() -> String),
     ) -> Result<(), Rejection> {
-        self.check_bundle(scope)?;
+        check_bundle(issuer, scope)?;
         passed(Check::Bundle, &|| "accepts the issuer".to_owned());
-        self.check_audience(scope)?;
+        self.check_audience(issuer, scope)?;
         passed(Check::Audience, &|| "means this service".to_owned());
-        self.check_times(now)?;
+        self.check_times(issuer, now)?;
         passed(Check::Times, &|| {
-            format!("until {}", self.said.claims.expires_at)
+            format!("until {}", self.claims.expires_at)
         });
         Ok(())
     }
 
-    /// Whether the asked bundle accepts the issuer.
-    fn check_bundle(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
-        let name = &self.issuer.name;
-        match scope.issuers {
-            Some(accepted) if !accepted.contains(name) => reject(
-                RejectionCode::IssuerNotAccepted,
-                format!("issuer `{name}` is not accepted by this bundle"),
-            ),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether the token is meant for the asked bundle, else for this service.
-    fn check_audience(&self, scope: &TokenScope<'_>) -> Result<(), Rejection> {
-        let accepted = scope.audiences.unwrap_or(&self.issuer.audiences);
-        let mut audiences = self.said.audiences.iter();
+    fn check_audience(
+        &self,
+        issuer: &IssuerConfig,
+        scope: &TokenScope<'_>,
+    ) -> Result<(), Rejection> {
+        let accepted = scope.audiences.unwrap_or(&issuer.audiences);
+        let mut audiences = self.audiences.iter();
         match audiences.any(|audience| accepted.contains(audience)) {
             true => Ok(()),
             false => reject(
@@ -313,9 +335,9 @@ impl Signed {
     }
 
     /// RFC 7519 §4.1.4 to §4.1.6, each with the issuer's leeway.
-    fn check_times(&self, now: Timestamp) -> Result<(), Rejection> {
-        let leeway = signed(self.issuer.leeway);
-        let claims = &self.said.claims;
+    fn check_times(&self, issuer: &IssuerConfig, now: Timestamp) -> Result<(), Rejection> {
+        let leeway = signed(issuer.leeway);
+        let claims = &self.claims;
         let is_after = |later: Timestamp, earlier: Timestamp, by: SignedDuration| {
             later.duration_since(earlier) > by
         };
@@ -325,7 +347,7 @@ impl Signed {
                 format!("`exp` was {}", claims.expires_at),
             );
         }
-        if let Some(not_before) = self.said.not_before
+        if let Some(not_before) = self.not_before
             && is_after(not_before, now, leeway)
         {
             return reject(
@@ -342,7 +364,7 @@ impl Signed {
             );
         }
         let born = claims.issued_at.unwrap_or(now);
-        let most = signed(self.issuer.max_lifetime);
+        let most = signed(issuer.max_lifetime);
         if is_after(claims.expires_at, born, most) {
             return reject(
                 RejectionCode::TokenLifetime,
@@ -350,6 +372,18 @@ impl Signed {
             );
         }
         Ok(())
+    }
+}
+
+/// Whether the asked bundle accepts the issuer.
+fn check_bundle(issuer: &IssuerConfig, scope: &TokenScope<'_>) -> Result<(), Rejection> {
+    let name = &issuer.name;
+    match scope.issuers {
+        Some(accepted) if !accepted.contains(name) => reject(
+            RejectionCode::IssuerNotAccepted,
+            format!("issuer `{name}` is not accepted by this bundle"),
+        ),
+        _ => Ok(()),
     }
 }
 

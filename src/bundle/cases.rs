@@ -46,6 +46,8 @@ pub enum CaseQuestion {
     Named {
         /// The action.
         action: String,
+        /// What is stated about the action, which policies read as `context.action`.
+        properties: Members,
         /// The resource with facts.
         resource: EntityFacts,
     },
@@ -126,7 +128,7 @@ struct RawCase {
     name: String,
     now: Option<String>,
     subject: RawSubjectRef,
-    action: Option<String>,
+    action: Option<RawAction>,
     resource: Option<RawEntityRef>,
     request: Option<RawRequest>,
     #[serde(default)]
@@ -144,6 +146,23 @@ struct RawCase {
 enum RawSubjectRef {
     Name(String),
     Inline(Box<RawSubject>),
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "an action's name, or a table with `name` and `properties`"
+)]
+enum RawAction {
+    Name(String),
+    With(RawActionWith),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawActionWith {
+    name: String,
+    properties: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -256,10 +275,17 @@ impl Case {
             },
         };
         let question = match (raw.action, raw.resource, raw.request) {
-            (Some(action), Some(resource), None) => CaseQuestion::Named {
-                action,
-                resource: entity_facts(resource)?,
-            },
+            (Some(action), Some(resource), None) => {
+                let (action, properties) = match action {
+                    RawAction::Name(name) => (name, Members::new()),
+                    RawAction::With(with) => (with.name, members(with.properties)),
+                };
+                CaseQuestion::Named {
+                    action,
+                    properties,
+                    resource: entity_facts(resource)?,
+                }
+            }
             (None, None, Some(request)) => CaseQuestion::Http {
                 method: request.method,
                 host: request.host,

@@ -121,11 +121,11 @@ impl Typed {
         let attributes = typed_members(&facts.attributes, &def.attributes, schema).map_err(at)?;
         for (attribute, member) in &def.attributes.members {
             let owner = sources.of_attribute(name, attribute);
-            match (attributes.contains_key(attribute), owner == Source::Bundle) {
-                (true, false) => {
+            match attributes.contains_key(attribute) {
+                true if !sources.may_be_stored(name, attribute) => {
                     return Err(format!("`{uid}.{attribute}` is a fact of the {owner}"));
                 }
-                (false, true) if member.required => {
+                false if owner == Source::Bundle && member.required => {
                     return Err(format!("`{uid}` lacks the attribute `{attribute}`"));
                 }
                 _ => {}

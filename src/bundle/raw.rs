@@ -98,9 +98,24 @@ pub(super) struct RawEntity {
     pub(super) type_name: String,
     pub(super) source: Option<super::Source>,
     #[serde(default)]
-    pub(super) attributes: BTreeMap<String, super::Source>,
+    pub(super) attributes: BTreeMap<String, RawOwner>,
     #[serde(default)]
     pub(super) parents: BTreeMap<String, super::Source>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a source, or a table with `source` and `else`")]
+pub(super) enum RawOwner {
+    One(super::Source),
+    Else(RawElse),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawElse {
+    pub(super) source: super::Source,
+    #[serde(rename = "else")]
+    pub(super) otherwise: super::Source,
 }
 
 #[derive(Deserialize)]

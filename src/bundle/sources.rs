@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::raw::RawEntity;
+use super::raw::{RawElse, RawEntity, RawOwner};
 use crate::policy::{Schema, core::TypeName};
 
 /// Where a fact about an entity comes from.
@@ -42,6 +42,8 @@ pub struct Sources {
 struct TypeSources {
     source: Source,
     attributes: HashMap<String, Source>,
+    /// Attributes whose stored value stands where their owner states none.
+    stored_else: HashSet<String>,
     parents: HashMap<TypeName, Source>,
 }
 
@@ -85,6 +87,7 @@ impl Sources {
             types.entry(name.clone()).or_insert_with(|| TypeSources {
                 source: default_source(name, principals, stored),
                 attributes: HashMap::new(),
+                stored_else: HashSet::new(),
                 parents: HashMap::new(),
             });
         }
@@ -106,6 +109,19 @@ impl Sources {
         let sources = self.types.get(entity);
         let own = sources.and_then(|sources| sources.attributes.get(attribute));
         own.copied().unwrap_or_else(|| self.of_type(entity))
+    }
+
+    /// Whether the bundle's own value of an attribute stands where its owner states none.
+    pub fn is_stored_else(&self, entity: &TypeName, attribute: &str) -> bool {
+        self.types
+            .get(entity)
+            .is_some_and(|sources| sources.stored_else.contains(attribute))
+    }
+
+    /// Whether `entities.json` may state an attribute.
+    pub(super) fn may_be_stored(&self, entity: &TypeName, attribute: &str) -> bool {
+        self.of_attribute(entity, attribute) == Source::Bundle
+            || self.is_stored_else(entity, attribute)
     }
 
     /// The source of the parents of one type.
@@ -140,11 +156,25 @@ fn compile_one(
         .type_name(&table.type_name)
         .and_then(|name| Some((name, schema.entity_type(name)?)))
         .ok_or_else(|| format!("the schema has no entity type `{}`", table.type_name))?;
-    let attributes: BTreeMap<String, Source> = table.attributes;
-    for attribute in attributes.keys() {
+    let mut attributes = BTreeMap::new();
+    let mut stored_else = HashSet::new();
+    for (attribute, owner) in table.attributes {
         if !def.attributes.members.contains_key(attribute.as_str()) {
             return Err(format!("type `{name}` has no attribute `{attribute}`"));
         }
+        let source = match owner {
+            RawOwner::One(source) => source,
+            RawOwner::Else(RawElse { source, otherwise }) => {
+                if otherwise != Source::Bundle || source == Source::Bundle {
+                    return Err(format!(
+                        "attribute `{attribute}`: only \"bundle\" can stand in for another source"
+                    ));
+                }
+                stored_else.insert(attribute.clone());
+                source
+            }
+        };
+        attributes.insert(attribute, source);
     }
     let mut parents = HashMap::new();
     for (parent, source) in table.parents {
@@ -169,6 +199,7 @@ fn compile_one(
     let sources = TypeSources {
         source,
         attributes: attributes.into_iter().collect(),
+        stored_else,
         parents,
     };
     Ok((name.clone(), sources))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, output};
 use crate::{
-    config::{Config, ListenAddress, Setting, Sources},
+    config::{Config, Setting, Sources},
     server::{
         self, Addresses, Server, ServerError,
         telemetry::{self, LogFormat},
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Where services ask, over gRPC [default: 127.0.0.1:9191]
     #[arg(long, value_name = "ADDR")]
     grpc: Option<String>,
+    /// Where AuthZEN callers and gateways ask, over HTTP [default: 127.0.0.1:8181]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
     /// Where /livez, /readyz and /metrics are [default: 127.0.0.1:8282]
     #[arg(long, value_name = "ADDR")]
     probe: Option<String>,
@@ -93,8 +96,8 @@ async fn serve_until_asked(config: Config) -> Result<(), ServerError> {
     let (dev, data) = (config.dev, config.data.clone());
     let shutdown = server::asked_to_end()?;
     let server = Server::open(config).await?;
-    if let (true, Ok(Addresses { grpc, probe })) = (dev, server.addresses()) {
-        eprint!("{}", welcome(&grpc, &probe, &data));
+    if let (true, Ok(addresses)) = (dev, server.addresses()) {
+        eprint!("{}", welcome(addresses, &data));
     }
     server.run(shutdown).await
 }
@@ -106,6 +109,7 @@ fn sources(args: Args) -> Sources {
         ("bundle", "--bundle", args.bundle),
         ("data", "--data", args.data),
         ("listen.grpc", "--grpc", args.grpc),
+        ("listen.http", "--http", args.http),
         ("listen.probe", "--probe", args.probe),
         ("listen.insecure", "--insecure-listen", insecure),
     ];
@@ -135,7 +139,8 @@ fn sources(args: Args) -> Sources {
 }
 
 /// What a newcomer needs: where it listens, and three questions to paste.
-fn welcome(grpc: &ListenAddress, probe: &ListenAddress, data: &Path) -> String {
+fn welcome(addresses: Addresses, data: &Path) -> String {
+    let Addresses { grpc, http, probe } = addresses;
     let data = match data == Path::new("data") {
         true => String::new(),
         false => format!(" --data '{}'", data.display()),
@@ -156,6 +161,7 @@ fn welcome(grpc: &ListenAddress, probe: &ListenAddress, data: &Path) -> String {
   *** DEVELOPMENT MODE: anyone on this machine may ask anything. Never use it for real. ***
 
   gRPC    {grpc}
+  HTTP    http://{http}/access/v1/evaluation  /forward-auth/nginx  /caddy  /traefik
   probes  http://{probe}/readyz  /livez  /metrics
 
   Paste into another terminal (the questions suit the built-in example):
@@ -179,14 +185,21 @@ mod tests {
 
     #[test]
     fn the_pasted_commands_reach_this_server() {
-        let at = |text: &str| text.parse::<ListenAddress>().unwrap();
-        let probe = &at("127.0.0.1:8282");
-        let plain = welcome(&at("127.0.0.1:9191"), probe, Path::new("data"));
+        let usual = Addresses {
+            grpc: "127.0.0.1:9191".parse().unwrap(),
+            http: "127.0.0.1:8181".parse().unwrap(),
+            probe: "127.0.0.1:8282".parse().unwrap(),
+        };
+        let plain = welcome(usual.clone(), Path::new("data"));
         assert!(
             !plain.contains("--addr") && !plain.contains("--data"),
             "{plain}"
         );
-        let moved = welcome(&at("127.0.0.1:5"), probe, Path::new("/tmp/d"));
+        let moved = Addresses {
+            grpc: "127.0.0.1:5".parse().unwrap(),
+            ..usual.clone()
+        };
+        let moved = welcome(moved, Path::new("/tmp/d"));
         assert_eq!(moved.matches("--addr http://127.0.0.1:5").count(), 3);
         assert_eq!(moved.matches("--data '/tmp/d'").count(), 3);
     }

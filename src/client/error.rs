@@ -23,6 +23,9 @@ pub enum ClientError {
     /// The server made no decision.
     #[error("{0}")]
     Refused(Box<Refused>),
+    /// No answer came in time.
+    #[error("no answer within {0:?}")]
+    Late(std::time::Duration),
     /// The answer says neither allow nor deny.
     #[error("the answer says neither allow nor deny: is the client older than the server?")]
     NoAnswer,

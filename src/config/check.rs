@@ -9,6 +9,7 @@ use super::{
     AuditConfig, AuditMode, BundleConfig, CallerConfig, Config, ConfigError, DecideConfig,
     IssuerConfig,
     caller::check_caller_tokens,
+    http,
     listen::{Protection, RawTls},
     raw::{RawBundle, RawConfig, RawDecide},
     text::check_name,
@@ -37,6 +38,9 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         decide,
         reload,
         bundle_limits,
+        authzen,
+        forward_auth,
+        identity_headers,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
         return invalid(
@@ -90,6 +94,8 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         decide: read_decide(&decide)?,
         reload: reload.read().map_err(ConfigError::Invalid)?,
         bundle_limits: bundle_limits.read().map_err(ConfigError::Invalid)?,
+        http: http::read(authzen, forward_auth).map_err(ConfigError::Invalid)?,
+        identity_headers: identity_headers.read().map_err(ConfigError::Invalid)?,
         dev,
     };
     check_references(&config)?;

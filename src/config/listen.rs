@@ -16,6 +16,8 @@ use super::raw::from_text;
 pub struct ListenConfig {
     /// Native gRPC, health and reflection.
     pub grpc: ListenAddress,
+    /// AuthZEN and forward-auth.
+    pub http: ListenAddress,
     /// `/livez`, `/readyz`, `/metrics`.
     pub probe: ListenAddress,
     /// The hosts that HTTP requests may name; empty: any.
@@ -91,6 +93,8 @@ pub(super) struct RawListen {
     #[serde(deserialize_with = "from_text")]
     pub(super) grpc: Option<ListenAddress>,
     #[serde(deserialize_with = "from_text")]
+    pub(super) http: Option<ListenAddress>,
+    #[serde(deserialize_with = "from_text")]
     pub(super) probe: Option<ListenAddress>,
     pub(super) hosts: Vec<String>,
     /// Listeners that may do without TLS and callers where other machines reach them.
@@ -160,10 +164,11 @@ impl RawListen {
         };
         let listen = ListenConfig {
             grpc: or_port(self.grpc, 9191),
+            http: or_port(self.http, 8181),
             probe: or_port(self.probe, 8282),
             hosts: self.hosts,
         };
-        let decides = [("grpc", &listen.grpc)];
+        let decides = [("grpc", &listen.grpc), ("http", &listen.http)];
         for name in &self.insecure {
             if !decides.iter().any(|(known, _)| known == name) {
                 return Err(format!(
@@ -176,7 +181,11 @@ impl RawListen {
                 check_exposed(name, address, by)?;
             }
         }
-        let all = [("grpc", &listen.grpc), ("probe", &listen.probe)];
+        let all = [
+            ("grpc", &listen.grpc),
+            ("http", &listen.http),
+            ("probe", &listen.probe),
+        ];
         for (name, address) in all {
             if by.dev && !address.is_local() {
                 return Err(format!(

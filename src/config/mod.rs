@@ -4,6 +4,8 @@ mod caller;
 mod check;
 mod env;
 mod fetch;
+mod http;
+mod identity;
 mod issuer;
 mod limits;
 mod listen;
@@ -16,6 +18,8 @@ mod text;
 
 pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
 pub use fetch::FetchConfig;
+pub use http::HttpConfig;
+pub use identity::{IdentityFact, IdentityHeaders, RawIdentityHeaders};
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
 pub use limits::{LimitsConfig, OtlpConfig};
 pub use listen::{ListenAddress, ListenConfig, TlsConfig};
@@ -163,6 +167,10 @@ pub struct Config {
     pub reload: ReloadConfig,
     /// How large a bundle may be.
     pub bundle_limits: BundleLimitsConfig,
+    /// What services behind a gateway are told.
+    pub identity_headers: IdentityHeaders,
+    /// What the HTTP faces need to know.
+    pub http: HttpConfig,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }

@@ -28,6 +28,11 @@ struct Shown<'a> {
     decide: Decide,
     reload: RawReload,
     bundle_limits: RawBundleLimits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authzen: Option<Authzen<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_auth: Option<ForwardAuth<'a>>,
+    identity_headers: BTreeMap<&'static str, &'a str>,
     bundles: BTreeMap<&'a str, Bundle<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issuer: Vec<Issuer<'a>>,
@@ -38,6 +43,7 @@ struct Shown<'a> {
 #[derive(Serialize)]
 struct Listen<'a> {
     grpc: String,
+    http: String,
     probe: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     hosts: &'a [String],
@@ -84,6 +90,16 @@ struct Audit<'a> {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a Path>,
+}
+
+#[derive(Serialize)]
+struct Authzen<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+struct ForwardAuth<'a> {
+    cookie: &'a str,
 }
 
 #[derive(Serialize)]
@@ -194,6 +210,7 @@ impl Config {
             data: &self.data,
             listen: Listen {
                 grpc: self.listen.grpc.to_string(),
+                http: self.listen.http.to_string(),
                 probe: self.listen.probe.to_string(),
                 hosts: &self.listen.hosts,
                 insecure: self.exposed(),
@@ -217,6 +234,13 @@ impl Config {
             },
             reload: RawReload::shown(&self.reload),
             bundle_limits: RawBundleLimits::shown(&self.bundle_limits),
+            authzen: self.http.authzen_url.as_deref().map(|url| Authzen { url }),
+            forward_auth: self
+                .http
+                .cookie
+                .as_deref()
+                .map(|cookie| ForwardAuth { cookie }),
+            identity_headers: self.identity_headers.by_key().collect(),
             bundles: bundles.collect(),
             issuer: self.issuers.iter().map(issuer).collect(),
             caller: self.callers.iter().map(caller).collect(),

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::{
     AuditMode,
     caller::RawCaller,
+    http::{RawAuthzen, RawForwardAuth},
+    identity::RawIdentityHeaders,
     issuer::RawIssuer,
     limits::{RawLimits, RawOtlp},
     listen::{RawListen, RawTls},
@@ -35,6 +37,9 @@ pub(super) struct RawConfig {
     pub(super) decide: RawDecide,
     pub(super) reload: RawReload,
     pub(super) bundle_limits: RawBundleLimits,
+    pub(super) authzen: RawAuthzen,
+    pub(super) forward_auth: RawForwardAuth,
+    pub(super) identity_headers: RawIdentityHeaders,
 }
 
 /// `[bundles.NAME]`.
@@ -74,6 +79,7 @@ impl RawConfig {
             "default_bundle" => self.default_bundle = Some(value.to_owned()),
             "data" => self.data = Some(PathBuf::from(value)),
             "listen.grpc" => self.listen.grpc = Some(value.parse()?),
+            "listen.http" => self.listen.http = Some(value.parse()?),
             "listen.probe" => self.listen.probe = Some(value.parse()?),
             "listen.insecure" => {
                 let names = value.split(',').map(|it| it.trim().to_owned());
@@ -82,6 +88,8 @@ impl RawConfig {
             "otlp.endpoint" => self.otlp.endpoint = Some(value.to_owned()),
             "audit.mode" => self.audit.mode = Some(value.parse()?),
             "audit.file" => self.audit.file = Some(PathBuf::from(value)),
+            "authzen.url" => self.authzen.url = Some(value.to_owned()),
+            "forward_auth.cookie" => self.forward_auth.cookie = Some(value.to_owned()),
             "decide.strict_errors" => {
                 let parsed = value.parse();
                 self.decide.strict_errors =

@@ -70,8 +70,8 @@ fn unknown_keys_are_refused_with_their_place() {
         &["doorward.toml:2:3: ", "`colour`"],
     );
     refused(
-        "[listen]\nhttp = \"127.0.0.1:8181\"",
-        &[":2:1: ", "`http`", "`grpc`"],
+        "[listen]\nhttps = \"127.0.0.1:8181\"",
+        &[":2:1: ", "`https`", "`grpc`"],
     );
     refused("[audit]\nmodes = 1", &[":2:1: "]);
     refused("[decide]\nstrict = true", &[":2:1: "]);
@@ -107,6 +107,20 @@ fn bad_values_are_refused_with_their_place_and_a_way_out() {
         "[listen]\nprobe = \"127.0.0.1:9191\"",
         &["both `127.0.0.1:9191`"],
     );
+    refused(
+        "[listen]\nhttp = \"0.0.0.0:8181\"",
+        &["`listen.http`", "TLS"],
+    );
+    refused(
+        "[listen]\nhttp = \"127.0.0.1:8282\"",
+        &["`listen.http` and `listen.probe`"],
+    );
+    refused(
+        "[authzen]\nurl = \"http://pdp\"",
+        &["`authzen.url`", "https"],
+    );
+    refused("[forward_auth]\ncookie = \"token\"", &["`__Host-`"]);
+    refused("[identity_headers]\nsubject = \"host\"", &["`host`"]);
 }
 
 #[test]
@@ -241,6 +255,12 @@ fn paths_of_the_file_are_relative_to_it_and_those_of_flags_are_not() {
 
 #[test]
 fn the_printed_configuration_is_one() {
+    let faces = "data = \"/d\"\nbundle = \"/b\"\n[listen]\nhttp = \"127.0.0.1:8\"\n[authzen]\nurl = \"https://pdp.example\"\n[forward_auth]\ncookie = \"__Host-t\"";
+    let printed = dev(faces, &[], &[]).unwrap().print();
+    assert_eq!(dev(&printed, &[], &[]).unwrap().print(), printed);
+    let quiet = dev("[identity_headers]\nscopes = \"\"", &[], &[]).unwrap();
+    let again = dev(&quiet.print(), &[], &[]).unwrap();
+    assert_eq!(again.identity_headers, quiet.identity_headers);
     let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\n[decide]\nmax_level = 2";
     let printed = dev(written, &[], &[]).unwrap().print();
     let again = dev(&printed, &[], &[]).unwrap();

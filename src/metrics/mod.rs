@@ -38,6 +38,7 @@ pub struct Metrics {
     policies: Family<Policy, Counter>,
     policies_seen: AtomicUsize,
     records_dropped: Counter,
+    members_dropped: Family<Face, Counter>,
     latency: Family<Face, Histogram, Buckets>,
     stages: Family<Stage, Histogram, Buckets>,
     reloads: Family<BundleOutcome, Counter>,
@@ -74,6 +75,7 @@ impl Metrics {
             policies: Family::default(),
             policies_seen: AtomicUsize::new(0),
             records_dropped: Counter::default(),
+            members_dropped: Family::default(),
             latency,
             stages,
             reloads: Family::default(),
@@ -102,6 +104,8 @@ impl Metrics {
         to.register("policies", help, it.policies.clone());
         let help = "Records that the decision log lost";
         to.register("records_dropped", help, it.records_dropped.clone());
+        let help = "Members of requests left out because the schema does not declare them";
+        to.register("members_dropped", help, it.members_dropped.clone());
         let help = "From the arrival of a request to its record";
         to.register("answer_latency_seconds", help, it.latency.clone());
         let help = "The stages of an answer";
@@ -170,6 +174,13 @@ impl Metrics {
     /// Counts records that the decision log lost.
     pub fn records_dropped(&self, count: u64) {
         self.records_dropped.inc_by(count);
+    }
+
+    /// Counts members of requests that were left out.
+    pub fn members_dropped(&self, face: &'static str, count: u64) {
+        self.members_dropped
+            .get_or_create(&Face { face })
+            .inc_by(count);
     }
 
     /// Observes how long a request took, in seconds.
@@ -297,6 +308,7 @@ mod tests {
         metrics.decision("orders", "allow", "permitted", "grpc");
         metrics.refusal("malformed", "grpc");
         metrics.records_dropped(3);
+        metrics.members_dropped("authzen", 2);
         metrics.latency("grpc", 0.000_03);
         metrics.stage("decide", 0.000_03);
         metrics.policy("orders", "own", "determined");
@@ -314,6 +326,7 @@ mod tests {
             "doorward_decisions_total{bundle=\"orders\",outcome=\"allow\",cause=\"permitted\",face=\"grpc\"} 2",
             "doorward_refusals_total{code=\"malformed\",face=\"grpc\"} 1",
             "doorward_records_dropped_total 3",
+            "doorward_members_dropped_total{face=\"authzen\"} 2",
             "doorward_answer_latency_seconds_bucket{le=\"0.00005\",face=\"grpc\"} 1",
             "doorward_stage_seconds_bucket{le=\"0.000032\",stage=\"decide\"} 1",
             "doorward_policies_total{bundle=\"orders\",policy=\"own\",result=\"determined\"} 2",

@@ -29,6 +29,29 @@ pub struct AccessRequest {
     pub at_least_revision: Option<String>,
     /// The asker's own id of the request.
     pub request_id: Option<String>,
+    /// What a gateway knows beside the request.
+    pub gateway: GatewayFacts,
+}
+
+/// What a gateway knows beside the request it asks about. It counts only from callers with the right
+/// `gateway`.
+#[derive(Default)]
+pub struct GatewayFacts {
+    /// The bundle that its configuration names for the route.
+    pub bundle: Option<BundleName>,
+    /// Whom the client's certificate names, as the gateway verified it.
+    pub peer: Option<String>,
+    /// The claims of an access token that the gateway verified.
+    pub claims: Option<Members>,
+}
+
+impl fmt::Debug for GatewayFacts {
+    /// Neither the peer nor the claims are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayFacts")
+            .field("bundle", &self.bundle)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Many questions of one asker, to be decided by one state of the rules.
@@ -50,6 +73,12 @@ pub struct BatchRequest {
 pub enum Face {
     /// `doorward.v1.DecisionService`.
     Grpc,
+    /// Envoy's `envoy.service.auth.v3.Authorization`.
+    ExtAuthz,
+    /// OpenID AuthZEN 1.0.
+    Authzen,
+    /// The subrequests of nginx, Caddy and Traefik.
+    ForwardAuth,
 }
 
 impl Face {
@@ -57,6 +86,27 @@ impl Face {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
+            Self::ExtAuthz => "ext_authz",
+            Self::Authzen => "authzen",
+            Self::ForwardAuth => "forward_auth",
+        }
+    }
+
+    /// Whether what the schema does not declare is left out rather than refused: such members are
+    /// to be ignored in AuthZEN (§10.1).
+    pub fn drops_undeclared(self) -> bool {
+        match self {
+            Self::Authzen => true,
+            Self::Grpc | Self::ExtAuthz | Self::ForwardAuth => false,
+        }
+    }
+
+    /// Whether its askers are always gateways, which state what end users asked for. Through
+    /// ext_authz, what only a gateway may state counts from a gateway alone.
+    pub fn is_for_gateways(self) -> bool {
+        match self {
+            Self::ForwardAuth => true,
+            Self::Grpc | Self::ExtAuthz | Self::Authzen => false,
         }
     }
 }
@@ -132,6 +182,8 @@ pub enum Question {
 pub struct NamedQuestion {
     /// The action's id, bare or full.
     pub action: String,
+    /// What is stated about the action, which policies read as `context.action`.
+    pub properties: Members,
     /// The resource with the facts stated about it.
     pub resource: EntityFacts,
 }

@@ -4,7 +4,9 @@
 
 mod answer;
 mod ask;
+mod bearer;
 mod canonical;
+mod challenge;
 mod claims;
 mod id;
 mod json;
@@ -17,12 +19,13 @@ pub use answer::{
     Cause, Challenge, Decision, Effect, EvaluationFault, Obligation, Outcome, Reason,
 };
 pub use ask::{
-    AccessRequest, AccessToken, BatchRequest, CallerCredential, EntityFacts, Face, HttpAsk,
-    NamedQuestion, Question, Subject,
+    AccessRequest, AccessToken, BatchRequest, CallerCredential, EntityFacts, Face, GatewayFacts,
+    HttpAsk, NamedQuestion, Question, Subject,
 };
 #[cfg(feature = "server")]
 pub(crate) use canonical::percent_decode;
 pub use canonical::{CanonicalRequest, NotCanonical};
+pub use challenge::bearer_error;
 pub use claims::{Actor, Claims};
 pub use id::{BundleName, CallerName, DecisionId, Digest, IssuerName, Revision};
 pub use jiff::{SignedDuration, Timestamp};

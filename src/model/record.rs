@@ -47,6 +47,9 @@ pub struct Record {
     /// The resource, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// How many members were left out because the schema does not declare them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub undeclared: usize,
     /// What came of it.
     #[serde(flatten)]
     pub outcome: RecordOutcome,
@@ -77,10 +80,16 @@ impl Record {
             principal: None,
             action: None,
             resource: None,
+            undeclared: 0,
             outcome: RecordOutcome::of_refusal(refusal),
             latency_us: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What came of a request.

@@ -1,6 +1,10 @@
 //! What leaves the decision point.
 
-use crate::model::{BundleName, Decision, DecisionId, Digest, Refusal, Revision};
+use std::sync::Arc;
+
+use crate::model::{
+    BundleName, Claims, Decision, DecisionId, Digest, EntityRef, Refusal, Revision,
+};
 
 /// A decision that a face may send. Only [`super::Pdp::answer`] makes one.
 #[derive(Clone, Debug)]
@@ -11,6 +15,9 @@ pub struct Answer {
     pub(super) digest: Digest,
     pub(super) revision: Revision,
     pub(super) may_explain: bool,
+    pub(super) principal: EntityRef,
+    pub(super) anonymous: bool,
+    pub(super) claims: Option<Arc<Claims>>,
 }
 
 impl Answer {
@@ -37,6 +44,16 @@ impl Answer {
     /// The revision of stored data it reflects.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Whom it is about, as the policies know them; `None` for those who presented nothing.
+    pub fn principal(&self) -> Option<&EntityRef> {
+        (!self.anonymous).then_some(&self.principal)
+    }
+
+    /// What the verified token says of them, if there was one.
+    pub fn claims(&self) -> Option<&Claims> {
+        self.claims.as_deref()
     }
 
     /// Whether the caller may see places and error texts.

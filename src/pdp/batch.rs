@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Answer, Pdp, Refused, View};
+use super::{Answer, Pdp, Refused};
 use crate::model::{
     AccessRequest, BatchRequest, CallerCredential, DecisionId, Record, RecordOutcome, Refusal,
     Subject, Timestamp,
@@ -28,10 +28,10 @@ impl Pdp {
     /// [`Refused`] when the caller is not known.
     pub async fn answer_all(
         &self,
-        batch: BatchRequest,
+        mut batch: BatchRequest,
         now: Timestamp,
     ) -> Result<Vec<Result<Answer, Refused>>, Refused> {
-        let mut view = View::new(self.tokens.pin());
+        let mut view = self.view();
         let caller = match self.identify(&batch.credential, &view, now) {
             Ok(caller) => caller,
             Err(refusal) => return Err(self.refuse_all(batch, refusal, now)),
@@ -43,11 +43,11 @@ impl Pdp {
             breathe(n).await;
         }
         let mut answers = Vec::with_capacity(batch.asks.len());
-        for (n, ask) in batch.asks.iter().enumerate() {
+        for (n, ask) in batch.asks.iter_mut().enumerate() {
             breathe(n).await;
             // What a panic may leave half done is this view's list of worlds, which grows by whole
             // elements.
-            let work = AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), ask, now));
+            let work = AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), &mut *ask, now));
             let answer = catch_unwind(work).unwrap_or_else(|_| {
                 let refusal = Refusal::Unavailable {
                     detail: "the question made its handler panic".to_owned(),
@@ -68,7 +68,7 @@ impl Pdp {
         credential: &CallerCredential,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let caller = self.identify(credential, &View::new(self.tokens.pin()), now)?;
+        let caller = self.identify(credential, &self.view(), now)?;
         Ok(caller.expires_at())
     }
 

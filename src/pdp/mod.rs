@@ -11,8 +11,7 @@ mod world;
 pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
 pub use rehearse::{Rehearsal, rehearse};
-use world::View;
-pub use world::World;
+pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -25,7 +24,7 @@ use crate::{
         AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts,
         IssuerName, Question, Record, RecordOutcome, Refusal, Right, Subject, Timestamp,
     },
-    pip::{Asked, Principal},
+    pip::{Asked, Principal, drop_undeclared},
 };
 
 /// The decision point: rules, trust and callers, and the log of what it decides.
@@ -54,9 +53,11 @@ struct Trace {
     caller: Option<CallerName>,
     world: Option<World>,
     identity: Option<Identity>,
+    token_id: Option<String>,
     principal: Option<String>,
     action: Option<String>,
     resource: Option<String>,
+    undeclared: usize,
 }
 
 impl Pdp {
@@ -99,12 +100,30 @@ impl Pdp {
     /// # Errors
     /// [`Refused`] when no decision could be made; never an allow.
     pub async fn answer(&self, ask: AccessRequest, now: Timestamp) -> Result<Answer, Refused> {
-        let mut view = View::new(self.tokens.pin());
-        let caller = self.identify(&ask.credential, &view, now);
+        self.answer_within(&mut self.view(), ask, now).await
+    }
+
+    /// What questions that belong together see: the same keys, and of each bundle the same rules.
+    pub fn view(&self) -> View {
+        View::new(self.tokens.pin())
+    }
+
+    /// Decides one of the requests that share `view`, as of `now`, and records it.
+    ///
+    /// # Errors
+    /// [`Refused`], as of [`Self::answer`].
+    pub async fn answer_within(
+        &self,
+        view: &mut View,
+        mut ask: AccessRequest,
+        now: Timestamp,
+    ) -> Result<Answer, Refused> {
+        let caller = self.identify(&ask.credential, view, now);
         if let (Ok(_), Subject::Token(token)) = (&caller, &ask.subject) {
-            view.keys = self.tokens.keys_for(view.keys, token, now).await;
+            let keys = Arc::clone(&view.keys);
+            view.keys = self.tokens.keys_for(keys, token, now).await;
         }
-        self.answer_in(&mut view, caller.as_ref(), &ask, now)
+        self.answer_in(view, caller.as_ref(), &mut ask, now)
     }
 
     fn identify(
@@ -122,7 +141,7 @@ impl Pdp {
         &self,
         view: &mut View,
         caller: Result<&Caller, &Refusal>,
-        ask: &AccessRequest,
+        ask: &mut AccessRequest,
         now: Timestamp,
     ) -> Result<Answer, Refused> {
         let decision_id = DecisionId::new(now);
@@ -152,7 +171,7 @@ impl Pdp {
         &self,
         view: &mut View,
         caller: &Caller,
-        ask: &AccessRequest,
+        ask: &mut AccessRequest,
         now: Timestamp,
         decision_id: DecisionId,
         trace: &mut Trace,
@@ -172,12 +191,18 @@ impl Pdp {
             return Err(Refusal::CallerLacksRight { right, bundle });
         }
         caller.may(right, &bundle)?;
+        if ask.face.is_for_gateways() {
+            caller.may(Right::Gateway, &bundle)?;
+        }
         if ask.at_least_revision.is_some() {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
         let world = view.world(bundle, &self.bundles)?;
         trace.world = Some(world.clone());
+        if ask.face.drops_undeclared() {
+            trace.undeclared = drop_undeclared(&world.snapshot, ask);
+        }
         let began = self.recorder.lap("accept", now);
         let who = tracing::debug_span!(target: TRACE, "authenticate")
             .in_scope(|| self.authenticate(ask, &world, isolation, caller, now, trace))?;
@@ -188,6 +213,10 @@ impl Pdp {
             entities: &ask.entities,
             context: &ask.context,
             caller: Some(caller.name()),
+            peer: match caller.may(Right::Gateway, &world.bundle) {
+                Ok(()) => ask.gateway.peer.as_deref(),
+                Err(_) => None,
+            },
         };
         let decided = tracing::debug_span!(target: TRACE, "decide")
             .in_scope(|| decide(&world.snapshot, &who, asked, now))?;
@@ -201,11 +230,20 @@ impl Pdp {
             digest: world.snapshot.digest,
             revision: world.revision,
             bundle: world.bundle,
+            principal: who.entity(),
+            anonymous: who.is_anonymous(),
+            claims: who.claims().cloned(),
         })
     }
 
-    /// The bundle by its name, else by the host asked about, else the caller's only or the default one.
+    /// The bundle by its name, else by the gateway's word, else by the host asked about, else the
+    /// caller's only or the default one.
     fn choose(&self, ask: &AccessRequest, caller: &Caller) -> Result<BundleName, Refusal> {
+        if let (None, Some(name)) = (&ask.bundle, &ask.gateway.bundle) {
+            // To go on without it would decide by rules that its operator did not mean.
+            caller.may(Right::Gateway, name)?;
+            return Ok(name.clone());
+        }
         let host = match &ask.question {
             Question::Http(http) if !self.hosts.is_empty() => Some(http.request.host()),
             _ => None,
@@ -227,17 +265,18 @@ impl Pdp {
         now: Timestamp,
         trace: &mut Trace,
     ) -> Result<Principal, Refusal> {
+        let scope = TokenScope {
+            issuers: isolation.issuers.as_deref(),
+            audiences: isolation.audiences.as_deref(),
+        };
         match &ask.subject {
             Subject::Token(token) => {
-                let scope = TokenScope {
-                    issuers: isolation.issuers.as_deref(),
-                    audiences: isolation.audiences.as_deref(),
-                };
                 let identity = world
                     .keys
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = Arc::clone(identity.claims());
+                trace.token_id = claims.jti.clone();
                 trace.identity = Some(identity);
                 Principal::of_claims(&world.snapshot, claims)
             }
@@ -245,7 +284,17 @@ impl Pdp {
                 check_vouch(caller, &world.bundle, facts)?;
                 Principal::vouched(&world.snapshot, facts)
             }
-            Subject::Anonymous => Principal::anonymous(&world.snapshot),
+            Subject::Anonymous => match &ask.gateway.claims {
+                Some(members) if caller.may(Right::Gateway, &world.bundle).is_ok() => {
+                    let claims = world
+                        .keys
+                        .vouched(members.clone(), &scope, now)
+                        .map_err(Refusal::Unauthenticated)?;
+                    trace.token_id = claims.jti.clone();
+                    Principal::of_claims(&world.snapshot, claims)
+                }
+                _ => Principal::anonymous(&world.snapshot),
+            },
         }
     }
 }
@@ -278,7 +327,6 @@ impl Trace {
                 http.request.path().to_owned(),
             ),
         };
-        let claims = self.identity.as_ref().map(Identity::claims);
         Record {
             time: now,
             decision_id,
@@ -296,10 +344,11 @@ impl Trace {
                 .identity
                 .as_ref()
                 .map(|identity| identity.fingerprint().to_owned()),
-            token_id: claims.and_then(|claims| claims.jti.clone()),
+            token_id: self.token_id,
             principal: self.principal,
             action: self.action.or(Some(action)),
             resource: self.resource.or(Some(resource)),
+            undeclared: self.undeclared,
             outcome,
             latency_us: 0,
         }

@@ -54,14 +54,20 @@ pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decide
         entities: rehearsal.entities,
         context: rehearsal.context,
         caller: None,
+        peer: None,
     };
     decide(snapshot, &who, asked, now)
 }
 
 fn question(question: &CaseQuestion) -> Result<Question, Refusal> {
     match question {
-        CaseQuestion::Named { action, resource } => Ok(Question::Named(NamedQuestion {
+        CaseQuestion::Named {
+            action,
+            properties,
+            resource,
+        } => Ok(Question::Named(NamedQuestion {
             action: action.clone(),
+            properties: properties.clone(),
             resource: resource.clone(),
         })),
         CaseQuestion::Http {

@@ -22,7 +22,8 @@ pub struct World {
 }
 
 /// What one request, or all of one batch, sees: each bundle it asks is pinned when first asked.
-pub(super) struct View {
+#[derive(Debug)]
+pub struct View {
     pub(super) keys: Arc<TrustedKeys>,
     worlds: Vec<World>,
 }

@@ -123,11 +123,12 @@ impl Drop for Call<'_> {
     }
 }
 
+/// The work panicked.
 #[derive(Debug)]
-struct Panicked;
+pub(super) struct Panicked;
 
 /// Runs `work`; a panic ends it and nothing else.
-async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
+pub(super) async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
         // After a panic the future is dropped and never polled again, and what it shares with

@@ -4,7 +4,16 @@
 //! it gets; [`status`] is the one table from refusals to answers.
 
 pub mod admission;
+pub mod authzen;
+mod bearer;
+mod challenge;
+pub mod ext_authz;
+pub mod forward_auth;
 pub mod grpc;
 mod guard;
+mod http;
+mod identity;
 pub mod peer;
+mod problem;
 pub mod status;
+mod timeout;

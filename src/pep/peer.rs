@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use tonic::Request;
+
 use crate::model::CallerCredential;
 
 /// The other end of a connection. Listeners put it among the extensions of every request.
@@ -25,4 +27,16 @@ impl Peer {
             uid: self.uid,
         }
     }
+}
+
+/// The other end of a call; without a listener of ours, its address alone is known.
+pub(super) fn of<T>(request: &Request<T>) -> Peer {
+    request
+        .extensions()
+        .get::<Peer>()
+        .cloned()
+        .unwrap_or_else(|| Peer {
+            address: request.remote_addr(),
+            ..Peer::default()
+        })
 }

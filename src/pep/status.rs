@@ -1,20 +1,40 @@
 //! The one table from causes to answers.
 //!
-//! | refusal | gRPC status | `ErrorInfo.reason` |
+//! | refusal | gRPC status | `ErrorInfo.reason` | `ext_authz` |
+//! |---|---|---|---|
+//! | `Malformed` | `INVALID_ARGUMENT` + `BadRequest` | `malformed` | 3, 400 |
+//! | `TooLarge`, `Overloaded` | `RESOURCE_EXHAUSTED` | `too_large`, `overloaded` | 8, 413 and 429 |
+//! | `UnknownBundle`, `NoRoute` | `NOT_FOUND` | `unknown_bundle`, `no_route` | 14, 503 and 7, 403 |
+//! | `CallerUnknown` | `UNAUTHENTICATED` | `caller_unknown` | 16, 403 |
+//! | `CallerLacksRight` | `PERMISSION_DENIED` | `caller_lacks_right` | 7, 403 |
+//! | `Unauthenticated` | `UNAUTHENTICATED` | `token_missing`, `token_expired`, `invalid_token`, `subject_not_accepted` | 16, 401 |
+//! | the same, for several credentials | `UNAUTHENTICATED` | `invalid_token` | 3, 400 |
+//! | the same, for want of keys | `UNAVAILABLE` | `keys_unavailable` | 14, 503 |
+//! | `ResourceMismatch` | `PERMISSION_DENIED` | `resource_mismatch` | 7, 403 |
+//! | `Stale`, `Unavailable` | `UNAVAILABLE` | `stale`, `unavailable` | 14, 503 |
+//! | `DeadlineExceeded` | `DEADLINE_EXCEEDED` | `deadline_exceeded` | 14, 503 |
+//!
+//! | refusal | forward-auth | AuthZEN |
 //! |---|---|---|
-//! | `Malformed` | `INVALID_ARGUMENT` + `BadRequest` | `malformed` |
-//! | `TooLarge`, `Overloaded` | `RESOURCE_EXHAUSTED` | `too_large`, `overloaded` |
-//! | `UnknownBundle`, `NoRoute` | `NOT_FOUND` | `unknown_bundle`, `no_route` |
-//! | `CallerUnknown` | `UNAUTHENTICATED` | `caller_unknown` |
-//! | `CallerLacksRight` | `PERMISSION_DENIED` | `caller_lacks_right` |
-//! | `Unauthenticated` | `UNAUTHENTICATED` | `token_missing`, `token_expired`, `invalid_token`, `subject_not_accepted` |
-//! | the same, for want of keys | `UNAVAILABLE` | `keys_unavailable` |
-//! | `ResourceMismatch` | `PERMISSION_DENIED` | `resource_mismatch` |
-//! | `Stale`, `Unavailable` | `UNAVAILABLE` | `stale`, `unavailable` |
-//! | `DeadlineExceeded` | `DEADLINE_EXCEEDED` | `deadline_exceeded` |
+//! | `Malformed` | 400 | 400; 200 and `false` (404) for what the schema does not know |
+//! | `TooLarge` | 403 | 413 |
+//! | `Overloaded` | 429, 403 from nginx | 429 |
+//! | `UnknownBundle` | 403 | 404 |
+//! | `NoRoute` | 403 | 200 and `false` (404) |
+//! | `CallerUnknown` | 403 | 401 |
+//! | `CallerLacksRight` | 403 | 403 |
+//! | `Unauthenticated` | 401 | 200 and `false` (403) |
+//! | the same, for several credentials | 400 | |
+//! | the same, for want of keys | 403 | 503 |
+//! | `ResourceMismatch` | 403 | 200 and `false` (403) |
+//! | `Stale`, `Unavailable`, `DeadlineExceeded` | 403 | 503 |
 //!
 //! The precise reason of a rejected credential stays in the decision log, under the id that every
 //! refusal carries: it would help whoever probes for a token that passes.
+
+mod http;
+
+pub(super) use http::{AuthzenStatus, to_authzen, to_forward_auth};
 
 use std::collections::HashMap;
 
@@ -86,6 +106,50 @@ pub fn to_refusal(refused: &Refused) -> wire::Refusal {
                 reason: it.reason,
             })
             .collect(),
+    }
+}
+
+/// How a gateway answers its client when nothing could be decided: never with success.
+#[derive(Debug)]
+pub(super) struct Denial {
+    /// The code within an ext_authz response; never `Ok`.
+    pub(super) code: Code,
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The stable reason.
+    pub(super) reason: &'static str,
+    /// The reason in words.
+    pub(super) message: String,
+}
+
+/// The answer of Envoy's ext_authz to a refusal. The call itself succeeds: an error would obey the
+/// proxy's `failure_mode_allow`.
+pub(super) fn to_denial(refusal: &Refusal) -> Denial {
+    let (code, status) = match refusal {
+        Refusal::Malformed(_) => (Code::InvalidArgument, 400),
+        Refusal::TooLarge { .. } => (Code::ResourceExhausted, 413),
+        Refusal::Overloaded => (Code::ResourceExhausted, 429),
+        Refusal::NoRoute | Refusal::ResourceMismatch { .. } => (Code::PermissionDenied, 403),
+        Refusal::CallerUnknown(_) => (Code::Unauthenticated, 403),
+        Refusal::CallerLacksRight { .. } => (Code::PermissionDenied, 403),
+        Refusal::Unauthenticated(rejection) => match rejected(rejection.code).0 {
+            Code::Unauthenticated if rejection.code == RejectionCode::MultipleCredentials => {
+                (Code::InvalidArgument, 400)
+            }
+            Code::Unauthenticated => (Code::Unauthenticated, 401),
+            _ => (Code::Unavailable, 503),
+        },
+        Refusal::UnknownBundle
+        | Refusal::Stale
+        | Refusal::Unavailable { .. }
+        | Refusal::DeadlineExceeded => (Code::Unavailable, 503),
+    };
+    let (_, reason, message) = class(refusal);
+    Denial {
+        code,
+        status,
+        reason,
+        message,
     }
 }
 

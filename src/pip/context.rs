@@ -7,7 +7,9 @@ use smol_str::SmolStr;
 use super::{Asked, Principal};
 use crate::{
     bundle::Snapshot,
-    model::{Claims, HttpAsk, Question, Refusal, Timestamp, Violation},
+    model::{
+        Claims, HttpAsk, NamedQuestion, Question, Refusal, Timestamp, Violation, percent_decode,
+    },
     policy::{
         ActionDef, Member, RecordType, Standard, Type,
         core::{self, CedarValue},
@@ -37,9 +39,23 @@ pub(super) fn build(
     }
     let mut context = typed_members(asked.context, &action.context, &snapshot.schema)
         .map_err(|fault| Refusal::Malformed(vec![fault.violation("context")]))?;
+    let undeclared = match asked.question {
+        Question::Named(named) if !action.context.members.contains_key("action") => {
+            named.properties.keys().next()
+        }
+        _ => None,
+    };
+    if let Some(name) = undeclared {
+        let field = format!("action.properties.{name}");
+        let message = "is not declared: the action's context has no member `action`";
+        return Err(Refusal::malformed(field, "unknown_member", message));
+    }
     for (name, member) in &action.context.members {
         let standard = Standard::named(name);
-        let value = standard.and_then(|standard| supply(standard, member, who, asked, now));
+        let value = match standard {
+            Some(standard) => supply(snapshot, standard, member, who, asked, now)?,
+            None => None,
+        };
         match value {
             Some(value) => {
                 context.insert(name.clone(), value);
@@ -66,36 +82,52 @@ pub(super) fn build(
 }
 
 fn supply(
+    snapshot: &Snapshot,
     standard: Standard,
     member: &Member,
     who: &Principal,
     asked: Asked<'_>,
     now: Timestamp,
-) -> Option<CedarValue> {
-    let http = match asked.question {
-        Question::Http(http) => Some(http),
-        Question::Named(_) => None,
-    };
-    match standard {
-        Standard::Now => core::datetime(now),
-        Standard::Token => token(who.claims.as_deref()?),
-        Standard::Actor => actor(who.claims.as_deref()?),
-        Standard::Caller => Some(record([("name", core::string(asked.caller?.as_str()))])),
-        Standard::Http => {
-            let request = &http?.request;
-            Some(record([
-                ("method", core::string(request.method())),
-                ("host", core::string(request.host())),
-                ("path", core::string(request.path())),
-            ]))
+) -> Result<Option<CedarValue>, Refusal> {
+    let claims = who.claims.as_deref();
+    Ok(match (standard, asked.question, &member.ty) {
+        (Standard::Now, ..) => core::datetime(now),
+        (Standard::Token, ..) => claims.and_then(token),
+        (Standard::Actor, ..) => claims.and_then(actor),
+        (Standard::Caller, ..) => asked
+            .caller
+            .map(|caller| record([("name", core::string(caller.as_str()))])),
+        (Standard::Peer, ..) => asked
+            .peer
+            .map(|principal| record([("principal", core::string(principal))])),
+        (Standard::Http, Question::Http(http), _) => Some(record([
+            ("method", core::string(http.request.method())),
+            ("host", core::string(http.request.host())),
+            ("path", core::string(http.request.path())),
+        ])),
+        (Standard::Headers, Question::Http(http), Type::Record(declared)) => {
+            headers(http, declared)?
         }
-        Standard::Headers => match &member.ty {
-            Type::Record(declared) => headers(http?, declared),
-            _ => None,
-        },
-        // No face supplies these yet.
-        Standard::Query | Standard::Action => None,
-    }
+        (Standard::Query, Question::Http(http), Type::Record(declared)) => query(http, declared)?,
+        (Standard::Action, Question::Named(named), Type::Record(declared)) => {
+            action(snapshot, named, declared)?
+        }
+        (Standard::Http | Standard::Headers | Standard::Query | Standard::Action, ..) => None,
+    })
+}
+
+/// What is stated about the action; nothing when what it requires is not all there.
+fn action(
+    snapshot: &Snapshot,
+    named: &NamedQuestion,
+    declared: &RecordType,
+) -> Result<Option<CedarValue>, Refusal> {
+    let members = typed_members(&named.properties, declared, &snapshot.schema)
+        .map_err(|fault| Refusal::Malformed(vec![fault.violation("action.properties")]))?;
+    Ok(match missing_member(&members, declared) {
+        None => Some(core::record(members)),
+        Some(_) => None,
+    })
 }
 
 fn token(claims: &Claims) -> Option<CedarValue> {
@@ -138,17 +170,57 @@ fn actor(claims: &Claims) -> Option<CedarValue> {
     Some(record(std::iter::once(subject).chain(issuer)))
 }
 
-/// Only headers that the action declares, each as text.
-fn headers(http: &HttpAsk, declared: &RecordType) -> Option<CedarValue> {
-    let sent = declared.members.iter().filter_map(|(name, member)| {
-        let value = http.headers.get(&name.to_ascii_lowercase())?;
-        (member.ty == Type::String).then(|| (name.clone(), core::string(value)))
-    });
-    let headers: BTreeMap<SmolStr, CedarValue> = sent.collect();
-    match missing_member(&headers, declared) {
-        None => Some(core::record(headers)),
-        Some(_) => None,
+/// Those of the headers that the action declares as text.
+fn headers(http: &HttpAsk, declared: &RecordType) -> Result<Option<CedarValue>, Refusal> {
+    texts("headers", declared, |name| {
+        let value = http.headers.get(&name.to_ascii_lowercase());
+        // What was not text came as U+FFFD: a rule must not read it, nor take it for absent.
+        let unreadable =
+            |text: &&String| text.contains(|c: char| c.is_control() || c == '\u{fffd}');
+        match value.filter(unreadable) {
+            Some(_) => Err("is not text"),
+            None => Ok(value.cloned()),
+        }
+    })
+}
+
+/// Those of the query's parameters that the action declares as text, decoded once.
+fn query(http: &HttpAsk, declared: &RecordType) -> Result<Option<CedarValue>, Refusal> {
+    let decoded = |text: &str| percent_decode(&text.replace('+', " "));
+    let pairs = || {
+        let query = http.request.query().unwrap_or_default();
+        query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    };
+    texts("query", declared, |name| {
+        let mut found = pairs().filter(|(sent, _)| decoded(sent).is_ok_and(|sent| sent == name));
+        match (found.next(), found.next()) {
+            (None, _) => Ok(None),
+            (Some((_, value)), None) => decoded(value).map(Some).map_err(|_| "is not text"),
+            (Some(_), Some(_)) => Err("is there more than once"),
+        }
+    })
+}
+
+/// A record of the declared texts that `find` finds; nothing when a required one is missing.
+fn texts(
+    member: &str,
+    declared: &RecordType,
+    find: impl Fn(&str) -> Result<Option<String>, &'static str>,
+) -> Result<Option<CedarValue>, Refusal> {
+    let mut members: BTreeMap<SmolStr, CedarValue> = BTreeMap::new();
+    let of_text = |member: &Member| member.ty == Type::String;
+    for (name, _) in declared.members.iter().filter(|(_, it)| of_text(it)) {
+        let found = find(name).map_err(|message| {
+            Refusal::malformed(format!("context.{member}.{name}"), "unreadable", message)
+        })?;
+        members.extend(found.map(|text| (name.clone(), core::string(&text))));
     }
+    Ok(match missing_member(&members, declared) {
+        None => Some(core::record(members)),
+        Some(_) => None,
+    })
 }
 
 fn record<'a>(members: impl IntoIterator<Item = (&'a str, CedarValue)>) -> CedarValue {

@@ -79,7 +79,11 @@ impl Stated {
         };
         for (name, member) in &def.attributes.members {
             let owned = snapshot.sources.of_attribute(&self.type_name, name) == source;
-            if member.required && owned && !self.attributes.contains_key(name) {
+            if member.required
+                && owned
+                && !self.attributes.contains_key(name)
+                && !is_stored_else(snapshot, &self.type_name, &self.uid, name)
+            {
                 let message = format!("is required of every `{}`", self.type_name);
                 return Err(Refusal::malformed(
                     format!("{root}.attributes.{name}"),
@@ -172,7 +176,10 @@ impl Overlay {
             })?;
             let value = read(&Value::String(text.clone()), &member.ty, schema)
                 .map_err(|fault| Refusal::Malformed(vec![fault.violation(root)]))?;
-            if declared || snapshot.sources.of_attribute(&type_name, name) != Source::Request {
+            let owned_elsewhere = snapshot.sources.of_attribute(&type_name, name)
+                != Source::Request
+                || is_stored_else(snapshot, &type_name, resource, name);
+            if declared || owned_elsewhere {
                 if self.known_attribute(snapshot, resource, name).as_ref() != Some(&value) {
                     return Err(Refusal::ResourceMismatch {
                         path: name.to_string(),
@@ -220,6 +227,18 @@ impl Overlay {
             .is_some_and(|entity| entity.is_descendant_of(parent));
         stated || stored
     }
+}
+
+/// Whether the bundle has a value of an attribute that stands where its owner states none.
+pub(super) fn is_stored_else(
+    snapshot: &Snapshot,
+    type_name: &TypeName,
+    uid: &Uid,
+    attribute: &str,
+) -> bool {
+    let stored = || snapshot.entities.get(uid);
+    snapshot.sources.is_stored_else(type_name, attribute)
+        && stored().is_some_and(|entity| core::attributes(entity).contains_key(attribute))
 }
 
 /// The type and name of an entity that a request names.

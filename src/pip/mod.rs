@@ -3,11 +3,13 @@
 //! **Invariant:** does no I/O and reads no clock; a fact has one owner, and one from elsewhere is refused.
 
 mod context;
+mod declared;
 mod facts;
 mod gather;
 mod principal;
 mod question;
 
+pub use declared::drop_undeclared;
 pub use gather::{Gathered, gather};
 pub use principal::Principal;
 pub use question::{Asked, Resolved};

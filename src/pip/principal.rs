@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::{
     bundle::{PrincipalRule, Snapshot, Source},
-    model::{Claims, EntityFacts, Refusal, Rejection, RejectionCode, Timestamp, Value},
+    model::{Claims, EntityFacts, EntityRef, Refusal, Rejection, RejectionCode, Timestamp, Value},
     policy::{
         core::{CedarValue, TypeName, Uid},
         read,
@@ -44,7 +44,7 @@ impl Principal {
             ))
         })?;
         let uid = subject_id(rule, &claims, snapshot)?;
-        let attributes = attributes(rule, &claims, snapshot)?;
+        let attributes = attributes(rule, &uid, &claims, snapshot)?;
         let parents = parents(rule, &claims, snapshot)?;
         if rule.stored_required && snapshot.entities.get(&uid).is_none() {
             return Err(unmapped(
@@ -134,6 +134,17 @@ impl Principal {
         }
     }
 
+    /// The principal's type and id.
+    pub fn entity(&self) -> EntityRef {
+        let id: &str = self.uid.eid().as_ref();
+        EntityRef::new(self.type_name.to_string(), id)
+    }
+
+    /// What the token behind it says, if there is one.
+    pub fn claims(&self) -> Option<&Arc<Claims>> {
+        self.claims.as_ref()
+    }
+
     /// Whether nothing was presented for it.
     pub fn is_anonymous(&self) -> bool {
         self.anonymous
@@ -192,6 +203,7 @@ fn subject_id(rule: &PrincipalRule, claims: &Claims, snapshot: &Snapshot) -> Res
 
 fn attributes(
     rule: &PrincipalRule,
+    uid: &Uid,
     claims: &Claims,
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<SmolStr, CedarValue>, Refusal> {
@@ -212,7 +224,11 @@ fn attributes(
     };
     for (name, member) in &def.attributes.members {
         let of_token = snapshot.sources.of_attribute(&rule.type_name, name) == Source::Token;
-        if member.required && of_token && !attributes.contains_key(name) {
+        if member.required
+            && of_token
+            && !attributes.contains_key(name)
+            && !super::facts::is_stored_else(snapshot, &rule.type_name, uid, name)
+        {
             let mapped = rule.attributes.iter().find(|(mapped, _, _)| mapped == name);
             return Err(match mapped {
                 Some((_, path, _)) => {

@@ -25,6 +25,8 @@ pub struct Asked<'a> {
     pub context: &'a Members,
     /// Who asks.
     pub caller: Option<&'a CallerName>,
+    /// Whom the client's certificate names, by the word of a gateway.
+    pub peer: Option<&'a str>,
 }
 
 /// A question in the schema's terms.

@@ -21,6 +21,6 @@ pub use guard::{TextLimits, check_policies, check_schema};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
 pub use set::{Link, ParsedPolicies, Policy, PolicySet};
 pub use typing::{
-    Member, RecordType, Type, TypeFault, missing_member, read, read_members as typed_members,
-    read_record as typed_record,
+    Member, RecordType, Type, TypeFault, keep_declared, missing_member, read,
+    read_members as typed_members, read_record as typed_record,
 };

@@ -67,6 +67,8 @@ pub enum Standard {
     Now,
     /// `http: Doorward::Http`
     Http,
+    /// `peer: Doorward::Peer`
+    Peer,
     /// `headers`: a record of the action's own.
     Headers,
     /// `query`: a record of the action's own.
@@ -84,6 +86,7 @@ impl Standard {
             "caller" => Self::Caller,
             "now" => Self::Now,
             "http" => Self::Http,
+            "peer" => Self::Peer,
             "headers" => Self::Headers,
             "query" => Self::Query,
             "action" => Self::Action,

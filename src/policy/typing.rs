@@ -225,6 +225,31 @@ pub fn read_members(
     Ok(read_so_far)
 }
 
+/// Leaves out of `members` what `ty` does not declare, at every depth; returns how many were left
+/// out. Names reserved in Cedar's JSON stay, so that reading refuses them.
+pub fn keep_declared(members: &mut Members, ty: &RecordType) -> usize {
+    let before = members.len();
+    members.retain(|name, _| ty.members.contains_key(name.as_str()) || name.starts_with("__"));
+    let mut dropped = before - members.len();
+    for (name, value) in members {
+        if let Some(member) = ty.members.get(name.as_str()) {
+            dropped += keep_declared_within(value, &member.ty);
+        }
+    }
+    dropped
+}
+
+fn keep_declared_within(value: &mut Value, ty: &Type) -> usize {
+    match (value, ty) {
+        (Value::Record(members), Type::Record(declared)) => keep_declared(members, declared),
+        (Value::Set(values), Type::Set(item)) => values
+            .iter_mut()
+            .map(|value| keep_declared_within(value, item))
+            .sum(),
+        _ => 0,
+    }
+}
+
 /// The first member that `ty` requires and `members` lacks.
 pub fn missing_member<'a>(
     members: &BTreeMap<SmolStr, CedarValue>,

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     authn::{Callers, Mint, TokenVerifier},
     bundle::{BundleFiles, CompileOptions, LiveBundles},
-    config::{BundleConfig, FetchConfig, IssuerConfig, KeySource},
+    config::{BundleConfig, FetchConfig, IdentityHeaders, IssuerConfig, KeySource},
     model::{BundleName, EntityRef, SignedDuration, Timestamp},
     pap::publish,
     pdp::Pdp,
@@ -244,10 +244,17 @@ async fn listen(fixture: &Fixture, built: Built) -> (Listener, axum::Router) {
         tokens,
         recorder.clone(),
     );
-    let face =
-        DecisionFace::new(Arc::new(pdp), recorder, clock).with_admission(Admission::new(bounds));
+    let (pdp, admission) = (Arc::new(pdp), Admission::new(bounds));
+    let envoy = ExtAuthzFace::new(
+        Arc::clone(&pdp),
+        recorder.clone(),
+        IdentityHeaders::default(),
+        clock,
+    )
+    .with_admission(admission.clone());
+    let face = DecisionFace::new(pdp, recorder, clock).with_admission(admission);
     let limits = LimitsConfig::default();
-    let router = grpc::router(face, HealthReporter::new(), limits.message).unwrap();
+    let router = grpc::router(face, envoy, HealthReporter::new(), limits.message).unwrap();
     let setup = Setup {
         name: "grpc",
         protocol: Protocol::Grpc,

@@ -8,7 +8,7 @@ use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::Healt
 
 use crate::{
     admin::probe::ReadinessSource,
-    pep::grpc::DecisionFace,
+    pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     proto::{self, v1::decision_service_server::DecisionServiceServer},
 };
 
@@ -22,6 +22,7 @@ const SERVICE: &str = DecisionServiceServer::<DecisionFace>::NAME;
 /// When our own descriptors cannot be read.
 pub(super) fn router(
     face: DecisionFace,
+    ext_authz: ExtAuthzFace,
     health: HealthReporter,
     max_message: usize,
 ) -> Result<Router, String> {
@@ -32,6 +33,7 @@ pub(super) fn router(
         .map_err(|why| why.to_string())?;
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     Ok(Routes::new(face.into_service(max_message))
+        .add_service(ext_authz.into_service())
         .add_service(HealthServer::new(health).max_decoding_message_size(SMALL))
         .add_service(reflection)
         .prepare()

@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod example;
 mod grpc;
+mod http;
 mod keys;
 mod listen;
 mod reload;
@@ -35,6 +36,7 @@ use crate::{
     metrics::Metrics,
     pep::{
         admission::{Admission, Bounds},
+        ext_authz::ExtAuthzFace,
         grpc::DecisionFace,
     },
 };
@@ -64,6 +66,8 @@ enum Phase {
 pub struct Addresses {
     /// Native gRPC, health and reflection.
     pub grpc: ListenAddress,
+    /// AuthZEN and forward-auth.
+    pub http: ListenAddress,
     /// Probes and metrics.
     pub probe: ListenAddress,
 }
@@ -71,6 +75,8 @@ pub struct Addresses {
 /// A server that holds its ports and is ready to run.
 pub struct Server {
     grpc: Listener,
+    http: Listener,
+    faces: http::Faces,
     probe: Listener,
     tls: Option<Arc<Certificates>>,
     limits: LimitsConfig,
@@ -101,14 +107,26 @@ impl Server {
             decide,
             reload,
             bundle_limits,
+            identity_headers,
+            http,
             dev,
         } = config;
         prepare_data(&data, dev)?;
         if dev {
             issuers.push(DevIssuer::open(&data)?.issuer_config());
         }
+        let faces = http::Faces {
+            http,
+            identity: identity_headers,
+            bundles: bundles.iter().map(|bundle| bundle.name.clone()).collect(),
+        };
         let metrics = Arc::new(Metrics::new());
-        let ListenConfig { grpc, probe, hosts } = listen;
+        let ListenConfig {
+            grpc,
+            http,
+            probe,
+            hosts,
+        } = listen;
         let probe_tls = tls.as_ref().is_some_and(|tls| tls.probe);
         let tls = tls.map(Certificates::load).transpose();
         let tls = tls.map_err(ServerError::Tls)?.map(Arc::new);
@@ -124,6 +142,8 @@ impl Server {
         };
         let rpc = setup("grpc", Protocol::Grpc, tls.as_ref(), Vec::new());
         let grpc = bind(grpc, rpc, "--grpc").await?;
+        let asked = setup("http", Protocol::Http, tls.as_ref(), hosts.clone());
+        let http = bind(http, asked, "--http").await?;
         let hosts = probe_hosts(&probe, hosts);
         let probed = setup(
             "probe",
@@ -149,6 +169,8 @@ impl Server {
         .await?;
         Ok(Self {
             grpc,
+            http,
+            faces,
             probe,
             tls,
             limits,
@@ -167,6 +189,7 @@ impl Server {
     pub fn addresses(&self) -> io::Result<Addresses> {
         Ok(Addresses {
             grpc: self.grpc.address()?,
+            http: self.http.address()?,
             probe: self.probe.address()?,
         })
     }
@@ -178,6 +201,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self {
             grpc,
+            http,
+            faces,
             probe,
             tls,
             limits,
@@ -237,10 +262,20 @@ impl Server {
             Ok(())
         });
         let (close_streams, closing_streams) = watch::channel(false);
+        let ext_authz = ExtAuthzFace::new(
+            Arc::clone(&pdp),
+            recorder.clone(),
+            faces.identity.clone(),
+            clock::now,
+        )
+        .with_admission(admission.clone());
+        let router = faces.router(&pdp, &recorder, &admission);
+        let stop = reached(&phase, Phase::Closing);
+        tasks.spawn("http listener", http.serve(router, stop));
         let face = DecisionFace::new(pdp, recorder, clock::now)
             .with_admission(admission)
             .with_closing(closing_streams);
-        let router = grpc::router(face, health.clone(), limits.message)
+        let router = grpc::router(face, ext_authz, health.clone(), limits.message)
             .map_err(|why| ServerError::task("grpc listener", why))?;
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
@@ -254,6 +289,7 @@ impl Server {
         phase.send_replace(Phase::Closing);
         close_streams.send_replace(true);
         let closed = tasks.finish("grpc listener", limits.drain).await;
+        let closed = closed.and(tasks.finish("http listener", limits.drain).await);
         phase.send_replace(Phase::Draining);
         let drained = tasks.finish("decision log", LAST).await;
         let left = tasks.finish("probe listener", LAST).await;

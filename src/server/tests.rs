@@ -52,6 +52,7 @@ fn config(root: &Path, extra: &[(&str, &str)]) -> Config {
         ("bundle", bundle.as_str()),
         ("data", data.as_str()),
         ("listen.grpc", "127.0.0.1:0"),
+        ("listen.http", "127.0.0.1:0"),
         ("listen.probe", "127.0.0.1:0"),
     ];
     let flags = ours.iter().chain(extra).map(|(key, value)| Setting {
@@ -69,6 +70,7 @@ fn config(root: &Path, extra: &[(&str, &str)]) -> Config {
 
 struct Running {
     grpc: SocketAddr,
+    http: SocketAddr,
     probe: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), ServerError>>,
@@ -80,8 +82,8 @@ struct Running {
 )]
 async fn start(root: &Path) -> Running {
     let server = Server::open(config(root, &[])).await.unwrap();
-    let Addresses { grpc, probe } = server.addresses().unwrap();
-    let [grpc, probe] = [grpc, probe].map(|at| match at {
+    let Addresses { grpc, http, probe } = server.addresses().unwrap();
+    let [grpc, http, probe] = [grpc, http, probe].map(|at| match at {
         ListenAddress::Tcp(address) => address,
         ListenAddress::Unix(path) => panic!("{}", path.display()),
     });
@@ -91,6 +93,7 @@ async fn start(root: &Path) -> Running {
     }));
     Running {
         grpc,
+        http,
         probe,
         stop,
         ended,
@@ -168,6 +171,22 @@ async fn a_server_answers_probes_refuses_malformed_questions_records_them_and_en
 }
 
 #[tokio::test]
+async fn the_http_listener_serves_both_faces_and_records_what_they_refuse() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let missing = get(running.http, "/forward-auth/nginx").await;
+    assert!(missing.starts_with("HTTP/1.1 400"), "{missing}");
+    let metadata = get(running.http, "/.well-known/authzen-configuration").await;
+    assert!(metadata.starts_with("HTTP/1.1 404"), "{metadata}");
+    let method = get(running.http, "/access/v1/evaluation").await;
+    assert!(method.starts_with("HTTP/1.1 405"), "{method}");
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
+    assert!(log.contains("\"face\":\"forward_auth\""), "{log}");
+}
+
+#[tokio::test]
 async fn an_oversized_message_is_refused_and_the_server_lives() {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path()).await;
@@ -215,7 +234,11 @@ async fn a_taken_port_is_told_with_the_flag_that_changes_it() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (key, flag) in [("listen.grpc", "--grpc"), ("listen.probe", "--probe")] {
+    for (key, flag) in [
+        ("listen.grpc", "--grpc"),
+        ("listen.http", "--http"),
+        ("listen.probe", "--probe"),
+    ] {
         let why = Server::open(config(dir.path(), &[(key, &address)]))
             .await
             .unwrap_err()

@@ -9,8 +9,8 @@ use doorward::{
     config::{BundleConfig, CallerConfig, IssuerConfig},
     model::{
         AccessRequest, AccessToken, BundleName, CallerCredential, CanonicalRequest, EntityFacts,
-        EntityRef, Face, HttpAsk, IssuerName, Members, NamedQuestion, Question, Refusal,
-        SignedDuration, Subject, Timestamp, Value,
+        EntityRef, Face, GatewayFacts, HttpAsk, IssuerName, Members, NamedQuestion, Question,
+        Refusal, SignedDuration, Subject, Timestamp, Value,
     },
     pap,
     pdp::{Answer, Pdp},
@@ -159,6 +159,7 @@ impl Ask {
             context: Members::new(),
             at_least_revision: None,
             request_id: None,
+            gateway: GatewayFacts::default(),
         })
     }
 
@@ -167,6 +168,7 @@ impl Ask {
             subject,
             Question::Named(NamedQuestion {
                 action: action.to_owned(),
+                properties: Members::new(),
                 resource,
             }),
         )

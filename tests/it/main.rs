@@ -9,10 +9,16 @@
 )]
 
 mod answers;
+mod authzen;
+mod canonical;
 mod cli;
+mod client;
 mod example;
+mod ext_authz;
+mod ext_authz_properties;
 mod faults;
 mod fit;
+mod forward_auth;
 mod isolation;
 mod kit;
 mod layers;
@@ -22,3 +28,4 @@ mod oidc;
 mod oracle;
 mod promises;
 mod reload;
+mod wire;

@@ -135,6 +135,7 @@ fn cell(
     };
     let question = CaseQuestion::Named {
         action: action.to_owned(),
+        properties: Members::new(),
         resource: resource.clone(),
     };
     let rehearsal = Rehearsal {

@@ -81,7 +81,9 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
                 "{why}; start one with `doorward serve --dev`, or name another with `--addr`"
             )));
         }
-        Err(why @ ClientError::NoAnswer) => return Err(Failure::failed(why)),
+        Err(why @ (ClientError::NoAnswer | ClientError::Late(_))) => {
+            return Err(Failure::failed(why));
+        }
     };
     output::print(&text)?;
     Ok(exit)

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    time::Duration,
 };
 
 use tonic::{Request, metadata::MetadataMap};
@@ -11,10 +10,10 @@ use tonic::{Request, metadata::MetadataMap};
 use crate::{
     model::{
         AccessRequest, AccessToken, BundleName, CallerCredential, CanonicalRequest, EntityFacts,
-        EntityRef, Face, HttpAsk, Members, NamedQuestion, Question, Refusal, Rejection,
-        RejectionCode, Subject, Value, Violation,
+        EntityRef, Face, GatewayFacts, HttpAsk, Members, NamedQuestion, Question, Refusal,
+        Rejection, RejectionCode, Subject, Value, Violation,
     },
-    pep::peer::Peer,
+    pep::peer,
     proto::v1::{self as wire, check_request, value::Kind},
 };
 
@@ -39,33 +38,7 @@ const MAX_FAULTS: usize = 12;
 /// [`Refusal::CallerUnknown`] for a bearer that is none.
 pub(super) fn credential<T>(request: &Request<T>) -> Result<CallerCredential, Refusal> {
     let bearer = bearer(request.metadata())?;
-    Ok(match request.extensions().get::<Peer>() {
-        Some(peer) => peer.credential(bearer),
-        None => CallerCredential {
-            peer: request.remote_addr(),
-            bearer,
-            ..CallerCredential::default()
-        },
-    })
-}
-
-/// The time that the caller gives us (`grpc-timeout`); what cannot be read is ignored, as gRPC says.
-pub(super) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|it| it.is_ascii_digit()) {
-        return None;
-    }
-    let count = digits.parse::<u64>().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(count * 3600),
-        "M" => Duration::from_secs(count * 60),
-        "S" => Duration::from_secs(count),
-        "m" => Duration::from_millis(count),
-        "u" => Duration::from_micros(count),
-        "n" => Duration::from_nanos(count),
-        _ => return None,
-    })
+    Ok(peer::of(request).credential(bearer))
 }
 
 /// Reads one question of a caller.
@@ -108,6 +81,7 @@ pub(super) fn to_access_request(
             context,
             at_least_revision: non_empty(at_least_revision),
             request_id,
+            gateway: GatewayFacts::default(),
         }),
         _ => Err(Refusal::Malformed(reader.faults)),
     }
@@ -228,7 +202,13 @@ impl Reader {
             self.fault(&At::Member(&at, "action"), "missing", "is required");
         }
         let resource = self.entity(&At::Member(&at, "resource"), it.resource)?;
-        Ok(resource.map(|resource| Question::Named(NamedQuestion { action, resource })))
+        Ok(resource.map(|resource| {
+            Question::Named(NamedQuestion {
+                action,
+                properties: Members::new(),
+                resource,
+            })
+        }))
     }
 
     fn http(&mut self, it: wire::HttpQuestion) -> Result<Option<Question>, Refusal> {

@@ -17,6 +17,7 @@ use super::{
     admission::{Admission, Arrival, Class},
     guard::Call,
     status::to_status,
+    timeout,
 };
 use crate::{
     audit::Recorder,
@@ -82,7 +83,7 @@ impl DecisionFace {
                 &self.admission,
                 class,
                 arrival,
-                ask::timeout(request.metadata()),
+                timeout::of(request.metadata()),
             )
     }
 }

@@ -334,25 +334,3 @@ fn debug_output_holds_no_credential() {
         "{printed}"
     );
 }
-
-#[track_caller]
-fn timeout(text: &str, expected: Option<std::time::Duration>) {
-    let mut request = Request::new(());
-    let metadata = request.metadata_mut();
-    metadata.insert("grpc-timeout", text.parse().unwrap());
-    assert_eq!(ask::timeout(metadata), expected, "{text}");
-}
-
-#[test]
-fn a_callers_timeout_is_read_and_garbage_is_ignored() {
-    use std::time::Duration;
-    timeout("0n", Some(Duration::ZERO));
-    timeout("250m", Some(Duration::from_millis(250)));
-    timeout("7u", Some(Duration::from_micros(7)));
-    timeout("2S", Some(Duration::from_secs(2)));
-    timeout("1M", Some(Duration::from_secs(60)));
-    timeout("99999999H", Some(Duration::from_secs(99_999_999 * 3600)));
-    for garbage in ["", "S", "1", "1x", "-1S", "1.5S", "123456789S", "S1", "1 S"] {
-        timeout(garbage, None);
-    }
-}

@@ -117,6 +117,7 @@ fn ours(
         .collect();
     let question = CaseQuestion::Named {
         action: if ask.edit { "edit" } else { "view" }.to_owned(),
+        properties: Members::new(),
         resource: EntityFacts::bare(uid("Doc", ask.resource, "d")),
     };
     let rehearsal = Rehearsal {

@@ -76,6 +76,7 @@ fn ours(snapshot: &Snapshot, user: &str, action: &str, doc: &str) -> (bool, Vec<
             subject: &SubjectSpec::Entity(bare("User", user)),
             question: &CaseQuestion::Named {
                 action: action.to_owned(),
+                properties: Members::new(),
                 resource: bare("Doc", doc),
             },
             entities: &[],
