@@ -70,7 +70,9 @@ impl Authorization for ExtAuthzFace {
     ) -> Result<Response<CheckResponse>, Status> {
         let now = (self.clock)();
         let patience = patience::of(request.metadata());
-        let call = Call::new(&self.recorder, Face::ExtAuthz, now).with_deadline(patience);
+        let call = Call::new(&self.recorder, Face::ExtAuthz, now)
+            .with_deadline(patience)
+            .with_request_id(ask::request_id(request.get_ref()).unwrap_or_default());
         let mut seen = headers::Seen::default();
         let work = async {
             let ask = ask::to_access_request(request, &self.identity, &mut seen)?;
