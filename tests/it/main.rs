@@ -13,7 +13,6 @@ mod cli;
 mod client;
 mod example;
 mod ext_authz;
-mod ext_authz_properties;
 mod faults;
 mod isolation;
 mod kit;
