@@ -75,6 +75,9 @@ step 'the example bundle is valid'
 step 'the cases of the example bundle'
 "$doorward" test policies
 
+step 'the cases of the AuthZEN fixture'
+"$doorward" test tests/bundles/authzen
+
 step 'real gateways and a real OpenID provider'
 tests/interop/run.sh
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{CanonicalRequest, EntityRef, NotCanonical, percent_decode},
-    policy::{Schema, Type, core::TypeName},
+    policy::{Place, Schema, Type, core::TypeName},
 };
 
 /// The routes of a bundle, by host and method.
@@ -29,6 +29,12 @@ pub struct Routes {
 pub struct Route {
     /// The path as written.
     pub path: String,
+    /// The host it is for; `None`: any.
+    pub host: Option<String>,
+    /// The methods it is for; `None`: any.
+    pub methods: Option<Vec<String>>,
+    /// Where it is written.
+    pub place: Place,
     /// The action's full name.
     pub action: String,
     /// Whether requests without a token may use it.
@@ -59,6 +65,7 @@ impl Routes {
     /// Per table, what is wrong: an unknown name, or the same requests as another route.
     pub(super) fn compile(
         tables: Vec<RawRoute>,
+        places: &[Place],
         schema: &Schema,
     ) -> Result<Self, Vec<(usize, String)>> {
         let mut compiled = Self::default();
@@ -67,7 +74,12 @@ impl Routes {
         for (n, mut table) in tables.into_iter().enumerate() {
             let methods = table.method.take().map(OneOrMany::into_vec);
             let host = table.host.take();
-            match Route::compile(table, schema).and_then(|route| Ok((route, key(host, methods)?))) {
+            let compile = |place: &Place| Route::compile(table, place, &host, &methods, schema);
+            let route = match places.get(n) {
+                Some(place) => compile(place),
+                None => Err("has no place".to_owned()),
+            };
+            match route.and_then(|route| Ok((route, key(host, methods)?))) {
                 Ok((route, (host, methods))) => {
                     keys.push((n, host, methods));
                     compiled.routes.push(route);
@@ -193,7 +205,13 @@ fn key(host: Option<String>, methods: Option<Vec<String>>) -> Result<RouteKey, S
 }
 
 impl Route {
-    fn compile(table: RawRoute, schema: &Schema) -> Result<Self, String> {
+    fn compile(
+        table: RawRoute,
+        place: &Place,
+        host: &Option<String>,
+        methods: &Option<Vec<String>>,
+        schema: &Schema,
+    ) -> Result<Self, String> {
         let captures = captures(&table.path)?;
         let template = |what: &str, text: &str| {
             let template =
@@ -250,6 +268,9 @@ impl Route {
         Ok(Self {
             id: template("id", &table.resource.id)?,
             path: table.path,
+            host: host.clone(),
+            methods: methods.clone(),
+            place: place.clone(),
             action: action.uid.to_string(),
             anonymous: table.anonymous,
             resource_type: resource_type.clone(),

@@ -190,7 +190,7 @@ impl Parts {
             })
             .ok();
         let (tables, places) = toml.tables(routes);
-        let routes = Routes::compile(tables, schema)
+        let routes = Routes::compile(tables, &places, schema)
             .map_err(|found| {
                 faults.extend(
                     found

@@ -3,6 +3,7 @@
 mod check;
 mod exit;
 mod output;
+mod route;
 mod schema;
 mod serve;
 mod test;
@@ -43,6 +44,7 @@ enum Verb {
     Serve(serve::Args),
     Token(token::Args),
     Check(Box<check::Args>),
+    Route(route::Args),
     Validate(validate::Args),
     Test(test::Args),
     #[command(subcommand)]
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Token(args) => token::run(args),
         Verb::Check(args) => check::run(*args),
+        Verb::Route(args) => route::run(args),
         Verb::Validate(args) => validate::run(args),
         Verb::Test(args) => test::run(args),
         Verb::Schema(verb) => schema::run(verb),

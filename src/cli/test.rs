@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Exit, Failure, output, output::Style, validate};
-use crate::pap::{CaseReport, run_cases};
+use crate::{
+    bundle::{Route, Snapshot},
+    pap::{CaseReport, run_cases, unasked_routes},
+};
 
 /// Run a bundle's own cases (tests/*.yaml): does it decide as they say?
 ///
@@ -28,7 +31,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         }
     };
     let report = run_cases(&snapshot, args.filter.as_deref());
-    output::print(&told(&report, style))?;
+    let mut text = told(&report, style);
+    if args.filter.is_none() {
+        text.push_str(&routes(&snapshot, &unasked_routes(&snapshot), style));
+    }
+    output::print(&text)?;
     match (report.run, report.failures.is_empty(), args.filter) {
         (0, _, Some(filter)) => Err(Failure::usage(format!(
             "no case's name contains `{filter}`"
@@ -64,5 +71,20 @@ fn told(report: &CaseReport, style: Style) -> String {
             report.run
         ),
     });
+    out
+}
+
+/// Which routes no case asks about; nothing where there are no routes.
+fn routes(snapshot: &Snapshot, unasked: &[&Route], style: Style) -> String {
+    let all = snapshot.routes.all().len();
+    if all == 0 {
+        return String::new();
+    }
+    let asked = all - unasked.len();
+    let mut out = format!("routes  {asked} of {all} asked about\n");
+    for route in unasked {
+        let place = style.dim(&route.place.to_string());
+        out.push_str(&format!("  {:<12}{route}  {place}\n", "not asked"));
+    }
     out
 }

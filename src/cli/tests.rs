@@ -70,6 +70,8 @@ fn tokens_and_servers_read_their_flags() {
         "serve --dev --config f --bundle b --data d --grpc a --http h --probe p --print-config --log-format json",
         None,
     );
+    check("route GET https://h/a --bundle dir --json", None);
+    check("route GET", Some(Exit::Usage));
     check("validate dir --json", None);
     check("test dir --filter x", None);
     check("schema prelude", None);

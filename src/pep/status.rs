@@ -14,8 +14,27 @@
 //! | `Stale`, `Unavailable` | `UNAVAILABLE` | `stale`, `unavailable` | 14, 503 |
 //! | `DeadlineExceeded` | `DEADLINE_EXCEEDED` | `deadline_exceeded` | 14, 503 |
 //!
+//! | refusal | forward-auth | AuthZEN |
+//! |---|---|---|
+//! | `Malformed` | 400 | 400; 200 and `false` (404) for what the schema does not know |
+//! | `TooLarge` | 403 | 413 |
+//! | `Overloaded` | 429, 403 from nginx | 429 |
+//! | `UnknownBundle` | 403 | 404 |
+//! | `NoRoute` | 403 | 200 and `false` (404) |
+//! | `CallerUnknown` | 403 | 401 |
+//! | `CallerLacksRight` | 403 | 403 |
+//! | `Unauthenticated` | 401 | 200 and `false` (403) |
+//! | the same, for several credentials | 400 | |
+//! | the same, for want of keys | 403 | 503 |
+//! | `ResourceMismatch` | 403 | 200 and `false` (403) |
+//! | `Stale`, `Unavailable`, `DeadlineExceeded` | 403 | 503 |
+//!
 //! The precise reason of a rejected credential stays in the decision log, under the id that every
 //! refusal carries: it would help whoever probes for a token that passes.
+
+mod http;
+
+pub(super) use http::{AuthzenStatus, to_authzen, to_forward_auth};
 
 use std::collections::HashMap;
 
@@ -108,73 +127,6 @@ pub(super) fn to_denial(refusal: &Refusal) -> Denial {
         reason,
         message,
     }
-}
-
-/// How AuthZEN answers a refusal.
-#[derive(Debug)]
-pub(super) enum AuthzenStatus {
-    /// The question is asked wrongly: this HTTP status.
-    Malformed(Denial),
-    /// The question was understood, and cannot be allowed: 200 and `false`.
-    False(Denial),
-    /// It has nothing to do with the question: this HTTP status.
-    Whole(Denial),
-}
-
-impl AuthzenStatus {
-    /// The status, whichever way it is told.
-    pub(super) fn into_denial(self) -> Denial {
-        match self {
-            Self::Malformed(denial) | Self::False(denial) | Self::Whole(denial) => denial,
-        }
-    }
-}
-
-/// The answer of AuthZEN to a refusal.
-pub(super) fn to_authzen(refusal: &Refusal) -> AuthzenStatus {
-    use AuthzenStatus::{False, Malformed, Whole};
-    let (how, status): (fn(Denial) -> AuthzenStatus, u16) = match refusal {
-        Refusal::Malformed(violations) if violations.iter().all(is_unknown) => (False, 404),
-        Refusal::Malformed(_) => (Malformed, 400),
-        Refusal::TooLarge { .. } => (Malformed, 413),
-        Refusal::ResourceMismatch { .. } => (False, 403),
-        Refusal::NoRoute => (False, 404),
-        // The subject, which the caller asserts: 401 would be about the caller.
-        Refusal::Unauthenticated(rejection) => match rejected(rejection.code).0 {
-            Code::Unauthenticated => (False, 403),
-            _ => (Whole, 503),
-        },
-        Refusal::CallerUnknown(_) => (Whole, 401),
-        Refusal::CallerLacksRight { .. } => (Whole, 403),
-        Refusal::UnknownBundle => (Whole, 404),
-        Refusal::Overloaded => (Whole, 429),
-        Refusal::Stale | Refusal::Unavailable { .. } | Refusal::DeadlineExceeded => (Whole, 503),
-    };
-    how(Denial {
-        status,
-        ..to_denial(refusal)
-    })
-}
-
-/// Whether a request names what the schema does not have: AuthZEN answers that with a decision.
-fn is_unknown(violation: &Violation) -> bool {
-    matches!(
-        violation.code,
-        "unknown_action" | "unknown_type" | "unknown_id" | "resource_type" | "not_a_principal"
-    )
-}
-
-/// The answer of forward-auth to a refusal: what cannot be decided is 403, since a gateway may let
-/// through what gets a 5xx. Only some gateways pass 429 on.
-pub(super) fn to_forward_auth(refusal: &Refusal, passes_429: bool) -> Denial {
-    let denial = to_denial(refusal);
-    let status = match denial.code {
-        Code::InvalidArgument => 400,
-        Code::Unauthenticated => denial.status,
-        Code::ResourceExhausted if denial.status == 429 && passes_429 => 429,
-        _ => 403,
-    };
-    Denial { status, ..denial }
 }
 
 /// What a caller may know of a refusal: code, reason and sentence.

@@ -8,12 +8,14 @@
     reason = "a test that panics has failed, as it should"
 )]
 
-mod authzen_certification;
+mod authzen;
+mod canonical;
 mod cli;
 mod client;
 mod example;
 mod ext_authz;
 mod faults;
+mod forward_auth;
 mod isolation;
 mod kit;
 mod layers;

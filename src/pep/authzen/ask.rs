@@ -87,8 +87,8 @@ impl Asker {
                     entities: Vec::new(),
                     context: context.cloned().unwrap_or_default(),
                     at_least_revision: None,
-                    request_id: self.request_id.clone(),
                     gateway: GatewayFacts::default(),
+                    request_id: self.request_id.clone(),
                 })
             }
             _ => Err(Refusal::Malformed(reader.faults)),

@@ -54,8 +54,8 @@ pub(super) fn to_access_request(
         entities: Vec::new(),
         context: Members::new(),
         at_least_revision: None,
-        request_id: None,
         gateway: GatewayFacts::default(),
+        request_id: None,
     })
 }
 
