@@ -2,7 +2,7 @@
 //!
 //! A gRPC error obeys the proxy's `failure_mode_allow`, and so does whatever the proxy waits for in
 //! vain. So deadline and panics are caught in here, each failure of ours is a *denied response* of a
-//! call that succeeds, and [`answer`] alone builds responses. What remains are a lost transport and
+//! call that succeeds, and `answer` alone builds responses. What remains are a lost transport and
 //! a message that cannot be decoded.
 
 mod answer;
