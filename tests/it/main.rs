@@ -15,7 +15,6 @@ mod cli;
 mod client;
 mod example;
 mod ext_authz;
-mod ext_authz_properties;
 mod faults;
 mod fit;
 mod forward_auth;

@@ -38,6 +38,7 @@ pub(super) fn to_access_request(
     seen: &mut Seen,
 ) -> Result<AccessRequest, Refusal> {
     let credential = peer::of(&request).credential(secret(request.metadata())?);
+    let request_id = request_id(request.get_ref()).map(str::to_owned);
     let attributes = request.into_inner().attributes.unwrap_or_default();
     let Some(mut http) = attributes.request.and_then(|it| it.http) else {
         return Err(Refusal::malformed(
@@ -56,7 +57,7 @@ pub(super) fn to_access_request(
         credential,
         bundle: None,
         subject: bearer::subject(headers.get("authorization").map(String::as_str))?,
-        request_id: request_id(&http),
+        request_id,
         question: question(&http, headers, seen)?,
         entities: Vec::new(),
         context: Members::new(),
@@ -107,8 +108,15 @@ fn question(
 
 /// The proxy's id of the request; one that no log could hold is left out, for the client may have
 /// chosen it.
-fn request_id(http: &HttpRequest) -> Option<String> {
+pub(super) fn request_id(request: &CheckRequest) -> Option<&str> {
+    let http = request
+        .attributes
+        .as_ref()?
+        .request
+        .as_ref()?
+        .http
+        .as_ref()?;
     let visible = |b: u8| b.is_ascii_graphic() || b == b' ';
     let fits = (1..=MAX_REQUEST_ID).contains(&http.id.len()) && http.id.bytes().all(visible);
-    fits.then(|| http.id.clone())
+    fits.then_some(http.id.as_str())
 }

@@ -15,7 +15,7 @@ use envoy_types::{
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use tonic::Request;
 
-use crate::ext_authz::{World, world};
+use super::{World, world};
 
 fn method() -> impl Strategy<Value = String> {
     prop_oneof![
