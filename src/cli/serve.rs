@@ -197,7 +197,7 @@ mod tests {
         );
         let moved = Addresses {
             grpc: "127.0.0.1:5".parse().unwrap(),
-            ..usual.clone()
+            ..usual
         };
         let moved = welcome(moved, Path::new("/tmp/d"));
         assert_eq!(moved.matches("--addr http://127.0.0.1:5").count(), 3);

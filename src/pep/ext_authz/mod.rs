@@ -86,8 +86,8 @@ impl Authorization for ExtAuthzFace {
         let arrival = request.extensions().get::<Arrival>();
         let waits = timeout::of(request.metadata()).map(patience);
         let call = Call::new(&self.recorder, Face::ExtAuthz, now)
-            .with_request_id(ask::request_id(request.get_ref()).unwrap_or_default())
-            .admitted(&self.admission, Class::Check, arrival, waits);
+            .admitted(&self.admission, Class::Check, arrival, waits)
+            .with_request_id(ask::request_id(request.get_ref()).unwrap_or_default());
         let mut seen = headers::Seen::default();
         let work = async {
             let ask = ask::to_access_request(request, &self.identity, &mut seen)?;
