@@ -109,7 +109,7 @@ fn bad_values_are_refused_with_their_place_and_a_way_out() {
     );
     refused(
         "[listen]\nhttp = \"0.0.0.0:8181\"",
-        &["`listen.http`", "TLS"],
+        &["`--dev`", "`listen.http`"],
     );
     refused(
         "[listen]\nhttp = \"127.0.0.1:8282\"",

@@ -122,7 +122,7 @@ fn write_all(dir: &Path, files: &[(&str, &str)]) {
 async fn start_doorward(dir: &Path, provider: &Provider) -> (Process, Client) {
     let (grpc, probe) = (free_port(), free_port());
     let config = format!(
-        "bundle = \"bundle\"\ndata = \"data\"\n[listen]\ngrpc = \"127.0.0.1:{grpc}\"\nprobe = \"127.0.0.1:{probe}\"\n\
+        "bundle = \"bundle\"\ndata = \"data\"\n[listen]\ngrpc = \"127.0.0.1:{grpc}\"\nhttp = \"127.0.0.1:0\"\nprobe = \"127.0.0.1:{probe}\"\n\
          [[issuer]]\nname = \"provider\"\nissuer = \"{}\"\naudiences = [\"https://api.example.test\"]\nalgorithms = [\"ES256\"]\n\
          ca_file = \"cert.pem\"\nallow_addresses = [\"127.0.0.1/32\"]\nkey_refetch = \"{}s\"\n",
         provider.issuer,

@@ -162,7 +162,7 @@ fn check(world: &World, message: CheckRequest) -> bool {
 fn whatever_is_asked_only_what_is_allowed_is_let_through() {
     let world = world(&[]);
     let (mut allowed, mut denied) = (0, 0);
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(2_000));
+    let mut runner = TestRunner::deterministic();
     for _ in 0..2_000 {
         let message = message().new_tree(&mut runner).unwrap().current();
         match check(&world, message) {

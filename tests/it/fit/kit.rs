@@ -54,7 +54,9 @@ pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, Stri
     write_bundle(root);
     let mut toml = "bundle = \"rules\"\ndata = \"data\"\n".to_owned();
     if !extra.contains("[listen]") {
-        toml.push_str("[listen]\ngrpc = \"127.0.0.1:0\"\nprobe = \"127.0.0.1:0\"\n");
+        toml.push_str(
+            "[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nprobe = \"127.0.0.1:0\"\n",
+        );
     }
     toml.push_str(extra);
     if !dev {

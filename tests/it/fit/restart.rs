@@ -99,7 +99,7 @@ async fn a_restart_under_load_loses_nothing() {
     let status = first.ended(Duration::from_secs(9)).await.unwrap();
     assert_eq!(status.code(), Some(0));
     let same = format!(
-        "[listen]\ngrpc = \"{}\"\nprobe = \"{}\"\n",
+        "[listen]\ngrpc = \"{}\"\nhttp = \"127.0.0.1:0\"\nprobe = \"{}\"\n",
         first.grpc, first.probe
     );
     let second = Program::start(root.path(), &same, 1024);

@@ -115,7 +115,7 @@ async fn a_caller_is_known_by_its_user_on_a_unix_socket() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("s");
         let extra = format!(
-            "[listen]\ngrpc = \"unix:{}\"\nprobe = \"127.0.0.1:0\"\n\
+            "[listen]\ngrpc = \"unix:{}\"\nhttp = \"127.0.0.1:0\"\nprobe = \"127.0.0.1:0\"\n\
              [[caller]]\nname = \"gw\"\nunix_uid = {uid}\n",
             path.display()
         );
