@@ -192,10 +192,13 @@ class Doorward:
     def start(self):
         command = [str(TARGET / "debug/doorward"), "serve", "--config", "doorward.toml"]
         self.process = Process("doorward", command, self.directory)
-        until("doorward", lambda: ask(self.ports["probe"], "GET", "/readyz").status == 200)
+        until("doorward", lambda: self.readiness().status == 200)
+
+    def readiness(self):
+        return ask(self.ports["probe"], "GET", "/readyz", [("Host", HOST)])
 
     def ready_digest(self):
-        return ask(self.ports["probe"], "GET", "/readyz").json()["bundles"][0]["digest"]
+        return self.readiness().json()["bundles"][0]["digest"]
 
     def log(self):
         return self.process.log.read_text(errors="replace")
