@@ -175,7 +175,7 @@ def withstands_failures(world, gateway):
     def interrupted(then):
         """A request that Doorward has received and cannot answer."""
         world.service.seen.clear()
-        world.doorward.process.send(signal.SIGSTOP)
+        world.doorward.process.stop()
         found = []
         asking = threading.Thread(target=lambda: found.append(read()))
         asking.start()

@@ -59,6 +59,13 @@ class Process:
     def send(self, number):
         self.popen.send_signal(number)
 
+    def stop(self):
+        """Stops it where it is, and returns once every one of its threads stands still."""
+        self.send(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.popen.pid}/task")
+        state = lambda task: (task / "stat").read_text().rsplit(")", 1)[1].split()[0]  # noqa: E731
+        until("a stopped program", lambda: all(state(task) == "T" for task in tasks.iterdir()))
+
     def end(self, number=signal.SIGTERM):
         if self.popen.poll() is None:
             self.popen.send_signal(number)
