@@ -13,6 +13,7 @@ mod guard;
 mod index;
 mod schema;
 mod set;
+mod suggest;
 mod typing;
 
 pub use evaluate::{Evaluation, Request, evaluate};
@@ -20,6 +21,7 @@ pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
 pub use set::{Link, ParsedPolicies, Policy, PolicySet};
+pub use suggest::{closest, suggestion};
 pub use typing::{
     Member, RecordType, Type, TypeFault, keep_declared, missing_member, read,
     read_members as typed_members, read_record as typed_record,
