@@ -11,6 +11,7 @@ mod evaluate;
 mod fault;
 mod guard;
 mod index;
+mod parts;
 mod schema;
 mod set;
 mod typing;
@@ -18,6 +19,7 @@ mod typing;
 pub use evaluate::{Evaluation, Request, evaluate};
 pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
+pub use parts::{Condition, Observed, observe};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
 pub use set::{Link, ParsedPolicies, Policy, PolicySet};
 pub use typing::{
