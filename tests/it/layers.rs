@@ -12,6 +12,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("proto", 0),
     ("config", 1),
     ("policy", 1),
+    ("ledger", 1),
     ("watch", 1),
     ("client", 1),
     ("bundle", 2),
