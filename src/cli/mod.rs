@@ -1,5 +1,6 @@
 //! What people type. One file for each verb; each returns how it ended.
 
+mod audit;
 mod check;
 mod completions;
 mod exit;
@@ -57,6 +58,9 @@ enum Verb {
     Test(test::Args),
     Fmt(fmt::Args),
     #[command(subcommand)]
+    Audit(audit::Verb),
+    Why(audit::WhyArgs),
+    #[command(subcommand)]
     Schema(schema::Verb),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
@@ -81,6 +85,8 @@ pub fn main() -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::New(args) => new::run(args),
         Verb::Fmt(args) => fmt::run(args),
+        Verb::Audit(verb) => audit::run(verb),
+        Verb::Why(args) => audit::why(&args),
         Verb::Schema(verb) => schema::run(verb),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),

@@ -27,4 +27,5 @@ mod oidc;
 mod oracle;
 mod promises;
 mod reload;
+mod replay;
 mod wire;

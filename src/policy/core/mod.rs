@@ -29,5 +29,6 @@ pub(super) use text::{Body, Statement, Template, parse};
 pub(super) use types::{actions, entity_types};
 pub(super) use validate::{Invalid, PolicyValidator};
 pub use value::{
-    bool, datetime, decimal, duration, entity_value, ip, long, record, references, set, string,
+    bool, datetime, decimal, duration, entity_value, ip, long, record, references, set, stated,
+    stated_uid, string,
 };

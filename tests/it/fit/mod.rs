@@ -7,6 +7,7 @@
 
 mod batch;
 mod hostile;
+mod killed;
 mod kit;
 mod program;
 mod raw;
