@@ -21,6 +21,7 @@ mod forward_auth;
 mod isolation;
 mod kit;
 mod layers;
+mod lints;
 mod mapping;
 mod matrix;
 mod oidc;
