@@ -28,4 +28,5 @@ mod oidc;
 mod oracle;
 mod promises;
 mod reload;
+mod tutorial;
 mod wire;
