@@ -275,7 +275,7 @@ impl Server {
         let face = DecisionFace::new(pdp, recorder, clock::now)
             .with_admission(admission)
             .with_closing(closing_streams);
-        let router = grpc::router(face, ext_authz, health.clone(), limits.message)
+        let router = grpc::router(face, ext_authz, health.clone(), &limits)
             .map_err(|why| ServerError::task("grpc listener", why))?;
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
@@ -306,6 +306,7 @@ fn bounds(limits: &LimitsConfig) -> Bounds {
         streams: limits.streams,
         deadline: limits.deadline,
         batch: limits.batch,
+        evaluations: limits.evaluations,
     }
 }
 
