@@ -269,13 +269,13 @@ impl Server {
             clock::now,
         )
         .with_admission(admission.clone());
-        let router = faces.router(&pdp, &recorder, &admission);
+        let router = faces.router(&pdp, &recorder, &admission, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("http listener", http.serve(router, stop));
         let face = DecisionFace::new(pdp, recorder, clock::now)
             .with_admission(admission)
             .with_closing(closing_streams);
-        let router = grpc::router(face, ext_authz, health.clone(), limits.message)
+        let router = grpc::router(face, ext_authz, health.clone(), &limits)
             .map_err(|why| ServerError::task("grpc listener", why))?;
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
@@ -288,11 +288,11 @@ impl Server {
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
         close_streams.send_replace(true);
-        let closed = tasks.finish("grpc listener", limits.drain).await;
-        let closed = closed.and(tasks.finish("http listener", limits.drain).await);
+        let doors = ["grpc listener", "http listener"];
+        let closed = tasks.finish(&doors, limits.drain).await;
         phase.send_replace(Phase::Draining);
-        let drained = tasks.finish("decision log", LAST).await;
-        let left = tasks.finish("probe listener", LAST).await;
+        let drained = tasks.finish(&["decision log"], LAST).await;
+        let left = tasks.finish(&["probe listener"], LAST).await;
         tracing::info!("stopped");
         served.and(closed).and(drained).and(left)
     }
@@ -306,6 +306,7 @@ fn bounds(limits: &LimitsConfig) -> Bounds {
         streams: limits.streams,
         deadline: limits.deadline,
         batch: limits.batch,
+        evaluations: limits.evaluations,
     }
 }
 

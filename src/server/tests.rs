@@ -402,3 +402,16 @@ async fn clients_that_stay_connected_do_not_hold_the_end_up() {
         Err(ClientError::Refused(_))
     ));
 }
+
+#[tokio::test]
+async fn a_task_that_dies_ends_the_server_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::open(config(dir.path(), &[])).await.unwrap();
+    // With nobody left to write for, the writer ends, which it never does while the server lives.
+    let path = dir.path().join("other.jsonl");
+    let (recorder, writer) = audit::open(&path, Arc::new(Metrics::new()), clock::now).unwrap();
+    drop(recorder);
+    server.writer = Some(writer);
+    let death = server.run(std::future::pending()).await.unwrap_err();
+    assert_eq!(death.to_string(), "the task `decision log` died: it ended");
+}

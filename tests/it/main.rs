@@ -15,6 +15,7 @@ mod cli;
 mod client;
 mod example;
 mod ext_authz;
+mod faces;
 mod faults;
 mod fit;
 mod forward_auth;

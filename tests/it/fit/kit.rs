@@ -42,6 +42,10 @@ const BUNDLE: &[(&str, &str)] = &[
 
 fn write_bundle(root: &Path) {
     let rules = root.join("rules");
+    // A test may have written its own.
+    if rules.exists() {
+        return;
+    }
     fs::create_dir_all(&rules).unwrap();
     for (name, text) in BUNDLE {
         fs::write(rules.join(name), text).unwrap();
@@ -86,6 +90,7 @@ pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, Stri
 /// A server in this process.
 pub(crate) struct Running {
     pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     pub(crate) probe: SocketAddr,
     pub(crate) root: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -102,8 +107,8 @@ impl Running {
     pub(crate) async fn start_in(root: TempDir, dev: bool, extra: &str) -> Self {
         let config = config(root.path(), dev, extra).unwrap();
         let server = Server::open(config).await.unwrap();
-        let Addresses { grpc, probe, .. } = server.addresses().unwrap();
-        let [grpc, probe] = [grpc, probe].map(|at| match at {
+        let Addresses { grpc, http, probe } = server.addresses().unwrap();
+        let [grpc, http, probe] = [grpc, http, probe].map(|at| match at {
             ListenAddress::Tcp(address) => address,
             ListenAddress::Unix(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         });
@@ -113,6 +118,7 @@ impl Running {
         }));
         Self {
             grpc,
+            http,
             probe,
             root,
             stop: Some(stop),

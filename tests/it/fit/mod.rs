@@ -7,7 +7,7 @@
 
 mod batch;
 mod hostile;
-mod kit;
+pub(crate) mod kit;
 mod program;
 mod raw;
 mod restart;

@@ -16,6 +16,7 @@ use super::kit;
 pub(crate) struct Program {
     child: Child,
     pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     pub(crate) probe: SocketAddr,
 }
 
@@ -52,9 +53,14 @@ impl Program {
             }
             panic!("it ended before it listened")
         };
-        let (grpc, probe) = (address("grpc"), address("probe"));
+        let (grpc, http, probe) = (address("grpc"), address("http"), address("probe"));
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, grpc, probe }
+        Self {
+            child,
+            grpc,
+            http,
+            probe,
+        }
     }
 
     pub(crate) fn signal(&self, signal: &str) {
