@@ -54,7 +54,8 @@ fn find(c: &mut Criterion) {
             format!("/v1/tenants/acme/service{}/o-1", middle + 1),
             "/v1/elsewhere/o-1".to_owned(),
         ];
-        let asked = asked.map(|path| CanonicalRequest::parse("GET", "shop.example", &path).unwrap());
+        let asked =
+            asked.map(|path| CanonicalRequest::parse("GET", "shop.example", &path).unwrap());
         let found = asked
             .iter()
             .filter(|it| snapshot.routes.find(it).unwrap().is_some());

@@ -9,6 +9,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::wire::send;
+
 use super::{
     kit::{self, Running, ask, unasked},
     program::Program,
@@ -339,4 +341,40 @@ async fn out_of_descriptors_it_goes_on_when_there_are_some_again() {
     tokio::time::timeout(Duration::from_secs(20), again)
         .await
         .unwrap();
+}
+
+/// A page in a browser on this machine may have had its own name resolved to us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_gateways_ask_under_names_that_are_not_ours() {
+    let server = Running::start("").await;
+    let body = br#"{"subject":{"type":"User","id":"alice"},"action":{"name":"ReadOrder"},"resource":{"type":"Order","id":"o-1"}}"#;
+    let json = ["content-type: application/json"];
+    let stated = [
+        "x-forwarded-method: GET",
+        "x-forwarded-host: shop.example",
+        "x-forwarded-uri: /x",
+    ];
+    for (host, path, lines, body, status) in [
+        (
+            "localhost:8181",
+            "/access/v1/evaluation",
+            &json[..],
+            &body[..],
+            200,
+        ),
+        ("evil.example", "/access/v1/evaluation", &json, body, 421),
+        ("evil.example", "/access/v1/evaluations", &json, body, 421),
+        (
+            "evil.example",
+            "/.well-known/authzen-configuration",
+            &[],
+            b"",
+            421,
+        ),
+        // No route is for it.
+        ("evil.example", "/forward-auth/caddy", &stated, b"", 403),
+    ] {
+        let reply = send(server.http, "POST", host, path, lines, body);
+        assert_eq!(reply.status, status, "{host}{path}: {reply:?}");
+    }
 }

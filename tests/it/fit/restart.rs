@@ -152,7 +152,7 @@ async fn a_drain_that_hangs_is_cut_off() {
         .send_data(vec![0, 0, 0, 1, 0].into(), false)
         .unwrap();
     let mut half = tokio::net::TcpStream::connect(program.http).await.unwrap();
-    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\
+    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\
                 content-type: application/json\r\n\r\n{";
     half.write_all(head.as_bytes()).await.unwrap();
     // Both are being worked on once this one, sent after them, is answered.
