@@ -11,15 +11,19 @@ mod evaluate;
 mod fault;
 mod guard;
 mod index;
+mod parts;
 mod schema;
 mod set;
+mod suggest;
 mod typing;
 
 pub use evaluate::{Evaluation, Request, evaluate};
 pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
+pub use parts::{Condition, Observed, observe};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
 pub use set::{Link, ParsedPolicies, Policy, PolicySet};
+pub use suggest::{closest, suggestion};
 pub use typing::{
     Member, RecordType, Type, TypeFault, keep_declared, missing_member, read,
     read_members as typed_members, read_record as typed_record,

@@ -27,7 +27,7 @@ pub struct Policy {
     pub(super) annotations: Annotations,
     pub(super) rule: Rule,
     /// Where in its file Cedar's places count from.
-    base: usize,
+    pub(super) base: usize,
     /// Whether its conditions may depend on `context.now`.
     pub(super) reads_now: bool,
 }

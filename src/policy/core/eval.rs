@@ -46,7 +46,7 @@ impl<'e> Evaluator<'e> {
         }
     }
 
-    fn holds(&self, expr: &Expr, slots: &SlotEnv) -> Result<bool, RuleError> {
+    pub(super) fn holds(&self, expr: &Expr, slots: &SlotEnv) -> Result<bool, RuleError> {
         let value = self.0.interpret(expr, slots).map_err(|error| RuleError {
             code: error_code(&error),
             message: error.to_string(),

@@ -7,6 +7,7 @@
 mod entity;
 mod eval;
 mod head;
+mod parts;
 mod text;
 mod types;
 mod validate;
@@ -18,9 +19,11 @@ pub use cedar_policy_core::{
 };
 
 pub(super) use entity::action_entities;
-pub use entity::{attributes, entities, entity, entity_references, find, uid};
+pub use entity::{attribute, attributes, entities, entity, entity_references, find, uid};
 pub(super) use eval::{Evaluator, RuleError};
 pub(super) use head::{ActionScope, Scope};
+pub(super) use parts::Part;
+pub use parts::Truth;
 pub use text::Rule;
 pub(super) use text::{Body, Statement, Template, parse};
 pub(super) use types::{actions, entity_types};
