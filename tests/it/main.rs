@@ -27,6 +27,7 @@ mod mapping;
 mod matrix;
 mod oidc;
 mod oracle;
+mod program;
 mod promises;
 mod reload;
 mod wire;
