@@ -7,9 +7,13 @@ mod declared;
 mod facts;
 mod gather;
 mod principal;
+mod principals;
 mod question;
+mod slice;
+mod stored;
 
 pub use declared::drop_undeclared;
 pub use gather::{Gathered, gather};
 pub use principal::Principal;
+pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};

@@ -20,7 +20,7 @@ pub use cedar_policy_core::{
 };
 
 pub(super) use entity::action_entities;
-pub use entity::{attributes, entities, entity, entity_references, find, uid};
+pub use entity::{attribute, attributes, entities, entity, entity_references, find, uid};
 pub(super) use eval::{Evaluator, RuleError};
 pub(super) use head::{ActionScope, Scope};
 pub(super) use parts::Part;
