@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod authors;
 mod authzen;
 mod canonical;
 mod cli;
