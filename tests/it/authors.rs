@@ -43,7 +43,10 @@ fn check(row: &str, dir: &TempDir, words: &[&str], code: i32, says: &str) -> Str
     let output = run(dir.path(), words);
     let told = text(&output);
     assert_eq!(output.status.code(), Some(code), "{row} {words:?}: {told}");
-    assert!(told.contains(says), "{row} {words:?}: no `{says}` in {told}");
+    assert!(
+        told.contains(says),
+        "{row} {words:?}: no `{says}` in {told}"
+    );
     told
 }
 
@@ -57,17 +60,57 @@ const READS: &str = "cases:\n  - { name: reads, subject: mia, action: ReadInvoic
 #[test]
 fn k01_a_typo_or_nothing_to_run_is_no_success() {
     for (row, text, code, says) in [
-        ("an unknown key", cases(&READS.replace("expect", "expects")), 3, "did you mean `expect`?"),
-        ("an unknown key of the file", cases(&READS.replace("cases:", "case:")), 3, "did you mean `cases`?"),
-        ("an unknown outcome", cases(&READS.replace("allow", "alow")), 3, "alow"),
-        ("an unknown subject", cases(&READS.replace("mia", "mya")), 3, "did you mean `mia`?"),
-        ("an unknown resource", cases(&READS.replace("small", "smal")), 3, "did you mean `small`?"),
-        ("an unknown file", READS.replace("cases:", "include: [fixture.yaml]\ncases:"), 3, "did you mean `fixtures.yaml`?"),
+        (
+            "an unknown key",
+            cases(&READS.replace("expect", "expects")),
+            3,
+            "did you mean `expect`?",
+        ),
+        (
+            "an unknown key of the file",
+            cases(&READS.replace("cases:", "case:")),
+            3,
+            "did you mean `cases`?",
+        ),
+        (
+            "an unknown outcome",
+            cases(&READS.replace("allow", "alow")),
+            3,
+            "alow",
+        ),
+        (
+            "an unknown subject",
+            cases(&READS.replace("mia", "mya")),
+            3,
+            "did you mean `mia`?",
+        ),
+        (
+            "an unknown resource",
+            cases(&READS.replace("small", "smal")),
+            3,
+            "did you mean `small`?",
+        ),
+        (
+            "an unknown file",
+            READS.replace("cases:", "include: [fixture.yaml]\ncases:"),
+            3,
+            "did you mean `fixtures.yaml`?",
+        ),
         ("no cases", cases(""), 3, "has no cases"),
         ("an empty list", cases("cases: []\n"), 3, "has no cases"),
         ("an empty file", String::new(), 3, "tests/k.yaml"),
-        ("one name twice", cases(&format!("{READS}{}", READS.replace("cases:\n", ""))), 3, "another case named `reads`"),
-        ("a wrong expectation", cases(&READS.replace("allow", "deny")), 4, "FAILED  reads"),
+        (
+            "one name twice",
+            cases(&format!("{READS}{}", READS.replace("cases:\n", ""))),
+            3,
+            "another case named `reads`",
+        ),
+        (
+            "a wrong expectation",
+            cases(&READS.replace("allow", "deny")),
+            4,
+            "FAILED  reads",
+        ),
         ("a right one", cases(READS), 0, "ok"),
     ] {
         let dir = bundle(&[("tests/k.yaml", &text)]);
@@ -75,7 +118,13 @@ fn k01_a_typo_or_nothing_to_run_is_no_success() {
     }
     let dir = bundle(&[]);
     check("a filter", &dir, &["test", "--filter", "tenant"], 0, "ok");
-    check("a filter of nothing", &dir, &["test", "--filter", "tennant"], 64, "`tennant`");
+    check(
+        "a filter of nothing",
+        &dir,
+        &["test", "--filter", "tennant"],
+        64,
+        "`tennant`",
+    );
     fs::remove_dir_all(dir.path().join("policies/tests")).unwrap();
     check("no tests at all", &dir, &["test"], 4, "has no cases");
     check("no bundle", &dir, &["test", "elsewhere"], 64, "`elsewhere`");
@@ -92,24 +141,45 @@ fn k02_an_error_that_is_not_expected_fails_the_case() {
     check("not listed", &dir, &["test"], 4, "+ suspended-tenant");
     let dir = bundle(&[("tests/k.yaml", &unknown(", errors: [suspended-tenant]"))]);
     check("listed", &dir, &["test"], 0, "ok");
-    let dir = bundle(&[("tests/k.yaml", &unknown(", errors: [suspended-tenant, other]"))]);
+    let dir = bundle(&[(
+        "tests/k.yaml",
+        &unknown(", errors: [suspended-tenant, other]"),
+    )]);
     check("more listed", &dir, &["test"], 4, "- other");
 }
 
 #[test]
 fn k03_no_input_leads_out_of_the_bundle_or_never_ends() {
-    let verbs = [&["validate"][..], &["test"], &["lint"], &["fmt"], &["fmt", "--check"]];
+    let verbs = [
+        &["validate"][..],
+        &["test"],
+        &["lint"],
+        &["fmt"],
+        &["fmt", "--check"],
+    ];
     let dir = bundle(&[]);
     let secret = dir.path().join("secret.cedar");
     fs::write(&secret, "permit (secret").unwrap();
     symlink(&secret, dir.path().join("policies/outside.cedar")).unwrap();
     for words in verbs {
-        let told = check("a link that leads out", &dir, words, 3, "leads out of the bundle");
+        let told = check(
+            "a link that leads out",
+            &dir,
+            words,
+            3,
+            "leads out of the bundle",
+        );
         assert!(!told.contains("permit (secret"), "{told}");
     }
     assert_eq!(fs::read_to_string(&secret).unwrap(), "permit (secret");
 
-    let dir = bundle(&[("deep.cedar", &format!("permit (principal, action, resource) when {{ {} }};", "(".repeat(50_000)))]);
+    let dir = bundle(&[(
+        "deep.cedar",
+        &format!(
+            "permit (principal, action, resource) when {{ {} }};",
+            "(".repeat(50_000)
+        ),
+    )]);
     for words in verbs {
         check("nesting without end", &dir, words, 3, "nested more than");
     }
@@ -139,7 +209,11 @@ fn k03_standard_input_is_formatted_or_refused() {
     let formatted = piped(b"permit(principal,action,resource);");
     assert_eq!(formatted.status.code(), Some(0));
     assert_eq!(text(&formatted), "permit (principal, action, resource);\n");
-    for (input, code) in [(&b"permit("[..], 3), (&[0xff, 0xfe], 1), (&[b'('; 70_000], 3)] {
+    for (input, code) in [
+        (&b"permit("[..], 3),
+        (&[0xff, 0xfe], 1),
+        (&[b'('; 70_000], 3),
+    ] {
         let output = piped(input);
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         assert!(output.stdout.is_empty());
@@ -154,7 +228,13 @@ fn k04_what_is_told_of_a_case_has_no_claims_in_it() {
         READS.replace("mia", "eva").replace("allow", "deny")
     ));
     let dir = bundle(&[("tests/k.yaml", &text)]);
-    let told = check("a failed case", &dir, &["test", "--junit", "out.xml"], 4, "FAILED");
+    let told = check(
+        "a failed case",
+        &dir,
+        &["test", "--junit", "out.xml"],
+        4,
+        "FAILED",
+    );
     let junit = fs::read_to_string(dir.path().join("out.xml")).unwrap();
     assert!(junit.contains("<failure"), "{junit}");
     for told in [told, junit] {
@@ -166,11 +246,14 @@ fn k04_what_is_told_of_a_case_has_no_claims_in_it() {
 fn k05_nothing_that_an_author_wrote_steers_a_terminal() {
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
     let steers = |told: &str| {
-        told.chars()
-            .any(|char| (char.is_control() && char != '\n') || matches!(char, '\u{202a}'..='\u{202e}'))
+        told.chars().any(|char| {
+            (char.is_control() && char != '\n') || matches!(char, '\u{202a}'..='\u{202e}')
+        })
     };
     let policy = |effect: &str| {
-        let text = format!("@id(\"{evil}x\")\n@reason(\"{evil}\")\n{effect}(principal, action == Action::\"ReadInvoice\", resource) when {{ resource has amount && resource.amount + 1 > 0 }};\n");
+        let text = format!(
+            "@id(\"{evil}x\")\n@reason(\"{evil}\")\n{effect}(principal, action == Action::\"ReadInvoice\", resource) when {{ resource has amount && resource.amount + 1 > 0 }};\n"
+        );
         // The parser's guard refuses what reorders; the rest it lets through.
         text.replace('\u{202e}', "")
     };
@@ -180,16 +263,65 @@ fn k05_nothing_that_an_author_wrote_steers_a_terminal() {
         serde_json::Value::from(evil)
     ));
     for (row, files, words) in [
-        ("an id", vec![("k.cedar", policy("permit")), ("tests/k.yaml", evil_case.clone())], &["test"][..]),
-        ("coverage", vec![("k.cedar", policy("permit"))], &["test", "--coverage", "--mutate"]),
-        ("a lint", vec![("k.cedar", policy("forbid")), ("tests/roles.yaml", cases(READS)), ("tests/tenancy.yaml", cases(READS).replace("reads", "r2"))], &["lint"]),
-        ("a difference", vec![("k.cedar", policy("permit"))], &["fmt", "--check"]),
-        ("what is refused", vec![("k.cedar", format!("permit {evil}"))], &["validate"]),
-        ("what is misspelt", vec![("k.cedar", format!("permit(principal, action, resource) when {{ resource.{evil} }};").replace('\u{202e}', ""))], &["validate"]),
-        ("a file's name", vec![("k\u{1b}[2J.cedar", "permit".into())], &["validate"]),
-        ("a case", vec![("tests/k.yaml", evil_case.replace("mia", "\"nobody \\e[2J\""))], &["validate"]),
+        (
+            "an id",
+            vec![
+                ("k.cedar", policy("permit")),
+                ("tests/k.yaml", evil_case.clone()),
+            ],
+            &["test"][..],
+        ),
+        (
+            "coverage",
+            vec![("k.cedar", policy("permit"))],
+            &["test", "--coverage", "--mutate"],
+        ),
+        (
+            "a lint",
+            vec![
+                ("k.cedar", policy("forbid")),
+                ("tests/roles.yaml", cases(READS)),
+                ("tests/tenancy.yaml", cases(READS).replace("reads", "r2")),
+            ],
+            &["lint"],
+        ),
+        (
+            "a difference",
+            vec![("k.cedar", policy("permit"))],
+            &["fmt", "--check"],
+        ),
+        (
+            "what is refused",
+            vec![("k.cedar", format!("permit {evil}"))],
+            &["validate"],
+        ),
+        (
+            "what is misspelt",
+            vec![(
+                "k.cedar",
+                format!("permit(principal, action, resource) when {{ resource.{evil} }};")
+                    .replace('\u{202e}', ""),
+            )],
+            &["validate"],
+        ),
+        (
+            "a file's name",
+            vec![("k\u{1b}[2J.cedar", "permit".into())],
+            &["validate"],
+        ),
+        (
+            "a case",
+            vec![(
+                "tests/k.yaml",
+                evil_case.replace("mia", "\"nobody \\e[2J\""),
+            )],
+            &["validate"],
+        ),
     ] {
-        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, text)| (*path, text.as_str()))
+            .collect();
         let dir = bundle(&files);
         let output = run(dir.path(), words);
         let told = text(&output);
@@ -207,7 +339,14 @@ fn a_bundle_is_started_where_nothing_is() {
         &["validate", "a/b c"][..],
         &["fmt", "--check", "a/b c"],
         &["lint", "--deny", "warnings", "a/b c"],
-        &["test", "--coverage", "--min-coverage", "100", "--mutate", "a/b c"],
+        &[
+            "test",
+            "--coverage",
+            "--min-coverage",
+            "100",
+            "--mutate",
+            "a/b c",
+        ],
     ] {
         check("new", &dir, words, 0, "");
     }
@@ -220,7 +359,10 @@ fn faults_are_told_with_their_lines_and_as_json_and_sarif() {
     let typo = "permit (principal in Role::\"member\", action == Action::\"ReadInvoice\", resource)\nwhen { resource.tennant == principal.tenant };\n";
     let dir = bundle(&[("k.cedar", typo)]);
     let told = check("a typo", &dir, &["validate"], 3, "--> policies/k.cedar:2:8");
-    assert!(told.contains("2 | when { resource.tennant == principal.tenant };"), "{told}");
+    assert!(
+        told.contains("2 | when { resource.tennant == principal.tenant };"),
+        "{told}"
+    );
     assert!(told.contains("^^^^^^^^^^^^^^^^"), "{told}");
     assert!(told.contains("did you mean `tenant`?"), "{told}");
     let json: serde_json::Value =
@@ -233,7 +375,13 @@ fn faults_are_told_with_their_lines_and_as_json_and_sarif() {
     let place = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], "policies/k.cedar");
     assert_eq!(place["region"]["endColumn"], 24);
-    check("both", &dir, &["validate", "--sarif", "--json"], 64, "--json");
+    check(
+        "both",
+        &dir,
+        &["validate", "--sarif", "--json"],
+        64,
+        "--json",
+    );
 }
 
 #[test]
@@ -241,25 +389,82 @@ fn lints_warn_or_deny() {
     let list = "@id(\"k\")\npermit (principal, action == Action::\"ReadInvoice\", resource)\nwhen { principal in [User::\"a\", User::\"b\"] };\n";
     let dir = bundle(&[("k.cedar", list)]);
     check("warns", &dir, &["lint"], 0, "warning[entity_list]");
-    check("denies all", &dir, &["lint", "--deny", "warnings"], 1, "error[entity_list]");
-    check("denies one", &dir, &["lint", "--deny", "entity_list"], 1, "error[entity_list]");
-    check("denies another", &dir, &["lint", "--deny", "permits_all"], 0, "warning[entity_list]");
-    check("a slip", &dir, &["lint", "--deny", "entity_lists"], 64, "did you mean `entity_list`?");
-    check("a page", &dir, &["lint", "--explain", "entity_list"], 0, "# entity_list");
+    check(
+        "denies all",
+        &dir,
+        &["lint", "--deny", "warnings"],
+        1,
+        "error[entity_list]",
+    );
+    check(
+        "denies one",
+        &dir,
+        &["lint", "--deny", "entity_list"],
+        1,
+        "error[entity_list]",
+    );
+    check(
+        "denies another",
+        &dir,
+        &["lint", "--deny", "permits_all"],
+        0,
+        "warning[entity_list]",
+    );
+    check(
+        "a slip",
+        &dir,
+        &["lint", "--deny", "entity_lists"],
+        64,
+        "did you mean `entity_list`?",
+    );
+    check(
+        "a page",
+        &dir,
+        &["lint", "--explain", "entity_list"],
+        0,
+        "# entity_list",
+    );
     check("all pages", &dir, &["lint", "--list"], 0, "shadowed_policy");
-    check("sarif", &dir, &["lint", "--sarif"], 0, "\"ruleId\":\"entity_list\"");
-    check("json", &dir, &["lint", "--json"], 0, "\"rule\":\"entity_list\"");
+    check(
+        "sarif",
+        &dir,
+        &["lint", "--sarif"],
+        0,
+        "\"ruleId\":\"entity_list\"",
+    );
+    check(
+        "json",
+        &dir,
+        &["lint", "--json"],
+        0,
+        "\"rule\":\"entity_list\"",
+    );
 }
 
 #[test]
 fn text_is_formatted_in_place_and_then_is_left_alone() {
     let text = "// kept\n@id(\"k\") permit(principal in Role::\"member\",action==Action::\"ReadInvoice\",resource) when{resource has amount};";
     let dir = bundle(&[("k.cedar", text)]);
-    check("shown", &dir, &["fmt", "--check"], 1, "+when { resource has amount };");
+    check(
+        "shown",
+        &dir,
+        &["fmt", "--check"],
+        1,
+        "+when { resource has amount };",
+    );
     check("done", &dir, &["fmt"], 0, "formatted  policies/k.cedar");
-    check("left", &dir, &["fmt", "--check"], 0, "3 of 3 files as they were");
+    check(
+        "left",
+        &dir,
+        &["fmt", "--check"],
+        0,
+        "3 of 3 files as they were",
+    );
     let formatted = fs::read_to_string(dir.path().join("policies/k.cedar")).unwrap();
-    assert!(formatted.starts_with("// kept\n@id(\"k\")\npermit (\n"), "{formatted}");
+    assert!(
+        formatted.starts_with("// kept\n@id(\"k\")\npermit (\n"),
+        "{formatted}"
+    );
 }
 
 #[test]
@@ -274,8 +479,20 @@ fn a_planted_condition_that_no_case_tries_is_found() {
     check("passes", &dir, &["test"], 0, "ok");
     let told = check("found", &dir, &["test", "--mutate"], 4, "noticed by none");
     assert!(told.contains("- context has token\n  + true"), "{told}");
-    check("seen one way", &dir, &["test", "--min-coverage", "100"], 4, "never false");
-    check("bounded", &dir, &["test", "--mutate", "--max-mutants", "3"], 0, "were not tried");
+    check(
+        "seen one way",
+        &dir,
+        &["test", "--min-coverage", "100"],
+        4,
+        "never false",
+    );
+    check(
+        "bounded",
+        &dir,
+        &["test", "--mutate", "--max-mutants", "3"],
+        0,
+        "were not tried",
+    );
     check("measured", &dir, &["test", "--lcov", "out.info"], 0, "ok");
     let lcov = fs::read_to_string(dir.path().join("out.info")).unwrap();
     assert!(lcov.contains("SF:policies/roles.cedar\n"), "{lcov}");
@@ -291,7 +508,12 @@ fn cases_run_again_when_a_file_changes() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let mut wait_for = |says: &str| lines.by_ref().map(Result::unwrap).find(|it| it.contains(says));
+    let mut wait_for = |says: &str| {
+        lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|it| it.contains(says))
+    };
     let write = |text: String| fs::write(dir.path().join("policies/tests/k.yaml"), text).unwrap();
     assert!(wait_for("ok  ").is_some());
     write(cases(&READS.replace("allow", "deny")));
@@ -308,7 +530,11 @@ fn cases_run_again_when_a_file_changes() {
 #[test]
 fn shells_and_manuals_know_every_command() {
     let dir = bundle(&[]);
-    for (shell, says) in [("bash", "_doorward()"), ("zsh", "#compdef doorward"), ("fish", "complete -c doorward")] {
+    for (shell, says) in [
+        ("bash", "_doorward()"),
+        ("zsh", "#compdef doorward"),
+        ("fish", "complete -c doorward"),
+    ] {
         check(shell, &dir, &["completions", shell], 0, says);
     }
     check("man", &dir, &["man", "man1"], 0, "man1/doorward.1");

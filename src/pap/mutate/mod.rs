@@ -143,7 +143,7 @@ impl Mutant {
                 let (principals, resources) = (types(it.principals), types(it.resources));
                 (it.action.uid.clone(), principals, resources)
             });
-            Some(questions.collect::<Vec<_>>())
+            Some(questions.collect::<BTreeSet<_>>())
         };
         self.change == Alteration::Head && !names_entities && questions(before) == questions(after)
     }
