@@ -195,9 +195,11 @@ fn shadowed(looked: &[Looked<'_>], schema: &Schema, allowed: &mut Allowed, found
         let wider = unconditional.iter().copied().find(|other| {
             // Of two that cover each other the first is kept.
             let later = (&other.place, &other.id) < (&policy.place, &policy.id);
+            let overrides = other.effect() == Effect::Forbid && policy.effect() == Effect::Permit;
             other.id != policy.id
+                && (overrides || other.effect() == policy.effect())
                 && other.head_covers(policy, schema)
-                && (later || !policy.head_covers(other, schema))
+                && (overrides || later || !policy.head_covers(other, schema))
         });
         same.push(policy);
         let Some(other) = twin.or(wider) else {
@@ -210,7 +212,6 @@ fn shadowed(looked: &[Looked<'_>], schema: &Schema, allowed: &mut Allowed, found
                     policy.id, other.id
                 )
             }
-            (Effect::Permit, Effect::Forbid) => continue,
             // What it obliges to comes only where it decides as well.
             _ if policy.obligation().is_some() => continue,
             (effect, _) => format!(
