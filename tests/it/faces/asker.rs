@@ -275,7 +275,15 @@ impl Faces {
         let lines = ["content-type: application/json"];
         let target = format!("/access/v1/{face}");
         let body = body.to_string();
-        let reply = send(self.http, "POST", HOST, &target, &lines, body.as_bytes()).json();
+        let reply = send(
+            self.http,
+            "POST",
+            "localhost",
+            &target,
+            &lines,
+            body.as_bytes(),
+        )
+        .json();
         let answer = reply.get("evaluations").map_or(&reply, |all| &all[0]);
         let context = &answer["context"];
         let text = |it: &Json| it.as_str().unwrap().to_owned();

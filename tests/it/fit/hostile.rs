@@ -9,9 +9,10 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::wire::send;
+
 use super::{
     kit::{self, Running, ask, unasked},
-    program::Program,
     raw::{Raw, connect, framed, read},
 };
 
@@ -241,7 +242,7 @@ async fn frames_that_break_the_rules_end_their_connection() {
 #[tokio::test]
 async fn headers_that_unpack_to_many_times_their_size_are_not_unpacked() {
     let root = tempfile::tempdir().unwrap();
-    let program = Program::start(root.path(), "", 1024);
+    let program = kit::program(root.path(), "", 1024);
     let token = kit::token(&root.path().join("data"), "alice");
     others_are_answered(program.grpc, &token).await;
     let before = program.memory("VmRSS:");
@@ -271,7 +272,7 @@ async fn thousands_of_idle_and_slow_connections_cost_little_and_hinder_nobody() 
     // F02, F12
     let root = tempfile::tempdir().unwrap();
     let limits = "[limits]\nconnections = 2200\nhandshake_ms = 3000\nrequest_ms = 3000\n";
-    let program = Program::start(root.path(), limits, 4096);
+    let program = kit::program(root.path(), limits, 4096);
     let token = kit::token(&root.path().join("data"), "alice");
     others_are_answered(program.grpc, &token).await;
     let before = program.memory("VmRSS:");
@@ -318,7 +319,7 @@ async fn thousands_of_idle_and_slow_connections_cost_little_and_hinder_nobody() 
 async fn out_of_descriptors_it_goes_on_when_there_are_some_again() {
     // F13
     let root = tempfile::tempdir().unwrap();
-    let program = Program::start(root.path(), "", 64);
+    let program = kit::program(root.path(), "", 64);
     let token = kit::token(&root.path().join("data"), "alice");
     others_are_answered(program.grpc, &token).await;
     let mut held = Vec::new();
@@ -339,4 +340,66 @@ async fn out_of_descriptors_it_goes_on_when_there_are_some_again() {
     tokio::time::timeout(Duration::from_secs(20), again)
         .await
         .unwrap();
+}
+
+/// A page in a browser on this machine may have had its own name resolved to us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_gateways_ask_under_names_that_are_not_ours() {
+    let server = Running::start("").await;
+    let body = br#"{"subject":{"type":"User","id":"alice"},"action":{"name":"ReadOrder"},"resource":{"type":"Order","id":"o-1"}}"#;
+    let json = ["content-type: application/json"];
+    let stated = [
+        "x-forwarded-method: GET",
+        "x-forwarded-host: shop.example",
+        "x-forwarded-uri: /x",
+    ];
+    for (host, path, lines, body, status) in [
+        (
+            "localhost:8181",
+            "/access/v1/evaluation",
+            &json[..],
+            &body[..],
+            200,
+        ),
+        ("evil.example", "/access/v1/evaluation", &json, body, 421),
+        ("evil.example", "/access/v1/evaluations", &json, body, 421),
+        (
+            "evil.example",
+            "/.well-known/authzen-configuration",
+            &[],
+            b"",
+            421,
+        ),
+        // Heard, and nobody's token came with it.
+        ("evil.example", "/forward-auth/caddy", &stated, b"", 401),
+    ] {
+        let reply = send(server.http, "POST", host, path, lines, body);
+        assert_eq!(reply.status, status, "{host}{path}: {reply:?}");
+    }
+}
+
+/// F16: each port serves what it is for and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_for_operators_is_on_a_port_of_its_own() {
+    let server = Running::start("").await;
+    for path in ["/metrics", "/readyz", "/livez", "/debug", "/"] {
+        let reply = send(server.http, "GET", "localhost", path, &[], b"");
+        assert_eq!(reply.status, 404, "{path}");
+    }
+    for path in [
+        "/access/v1/evaluation",
+        "/forward-auth/nginx",
+        "/debug",
+        "/config",
+    ] {
+        let reply = send(server.probe, "GET", "localhost", path, &[], b"");
+        assert_eq!(reply.status, 404, "{path}");
+    }
+    let token = server.token("alice");
+    others_are_answered(server.grpc, &token).await;
+    let page = server.metrics().await;
+    let root = server.root.path().display().to_string();
+    for secret in [token.as_str(), "alice", &root] {
+        assert!(!page.contains(secret), "{secret} is in {page}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A whole server in the process, or the real program, and those who ask it.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use doorward::{
     authn::{DevIssuer, Mint},
@@ -21,6 +21,8 @@ use tokio::{
     task::JoinHandle,
 };
 use tonic::transport::{Channel, Endpoint};
+
+use crate::program::Program;
 
 /// A bundle in which alice, and nobody else, reads orders.
 const BUNDLE: &[(&str, &str)] = &[
@@ -85,6 +87,20 @@ pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, Stri
         ..Sources::default()
     })
     .map_err(|why| why.to_string())
+}
+
+/// A development server as a process in `root`, with these further lines in its configuration and
+/// this many descriptors at most.
+pub(crate) fn program(root: &Path, extra: &str, descriptors: u32) -> Program {
+    config(root, true, extra).unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n \"$0\"; exec \"$@\""])
+        .arg(descriptors.to_string())
+        .arg(env!("CARGO_BIN_EXE_doorward"))
+        .args(["serve", "--dev", "--config", "doorward.toml"])
+        .current_dir(root);
+    Program::run(&mut command)
 }
 
 /// A server in this process.

@@ -8,7 +8,6 @@
 mod batch;
 mod hostile;
 pub(crate) mod kit;
-mod program;
 mod raw;
 mod restart;
 mod stream;

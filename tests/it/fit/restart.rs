@@ -17,7 +17,6 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{
     kit::{self, ask},
-    program::Program,
     raw::{connect, framed, read},
 };
 
@@ -86,7 +85,7 @@ async fn caller(address: SocketAddr, body: Vec<u8>, stop: Arc<AtomicBool>) -> Se
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_under_load_loses_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let mut first = Program::start(root.path(), "", 1024);
+    let mut first = kit::program(root.path(), "", 1024);
     let token = kit::token(&root.path().join("data"), "alice");
     let body = framed(&ask(&token));
     let stop = Arc::new(AtomicBool::new(false));
@@ -103,7 +102,7 @@ async fn a_restart_under_load_loses_nothing() {
         "[listen]\ngrpc = \"{}\"\nhttp = \"127.0.0.1:0\"\nprobe = \"{}\"\n",
         first.grpc, first.probe
     );
-    let second = Program::start(root.path(), &same, 1024);
+    let second = kit::program(root.path(), &same, 1024);
     tokio::time::sleep(Duration::from_millis(500)).await;
     stop.store(true, Ordering::Relaxed);
     let mut all = Seen::default();
@@ -142,7 +141,7 @@ async fn a_restart_under_load_loses_nothing() {
 async fn a_drain_that_hangs_is_cut_off() {
     let root = tempfile::tempdir().unwrap();
     let limits = "[limits]\ndrain_ms = 500\nrequest_ms = 60000\ndeadline_ms = 30000\n";
-    let mut program = Program::start(root.path(), limits, 1024);
+    let mut program = kit::program(root.path(), limits, 1024);
     let token = kit::token(&root.path().join("data"), "alice");
     let mut client = connect(program.grpc).await.unwrap();
     let answered = client.post(&[], framed(&ask(&token))).await.unwrap();
@@ -152,7 +151,7 @@ async fn a_drain_that_hangs_is_cut_off() {
         .send_data(vec![0, 0, 0, 1, 0].into(), false)
         .unwrap();
     let mut half = tokio::net::TcpStream::connect(program.http).await.unwrap();
-    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\
+    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\
                 content-type: application/json\r\n\r\n{";
     half.write_all(head.as_bytes()).await.unwrap();
     // Both are being worked on once this one, sent after them, is answered.
