@@ -38,6 +38,11 @@ fn by_itself(it: &Looked<'_>, allowed: &mut Allowed, found: &mut Vec<Fault>) {
     let Looked { policy, survey, .. } = it;
     let id = &policy.id;
     let forbids = policy.effect() == Effect::Forbid;
+    if !forbids && policy.is_unconditional() && !allowed.covers(policy, "permits_all") {
+        let message = format!("policy `{id}` permits everything to everyone");
+        let help = "name who may do it, and what";
+        found.push(Fault::at("permits_all", policy.place.clone(), message).help(help));
+    }
     if forbids {
         for site in &survey.computes {
             if !allowed.covers(policy, "forbid_may_fail") {
