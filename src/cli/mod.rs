@@ -5,6 +5,7 @@ mod completions;
 mod exit;
 mod fmt;
 mod inspect;
+mod lint;
 mod new;
 mod output;
 mod route;
@@ -56,6 +57,7 @@ enum Verb {
     Validate(validate::Args),
     Test(test::Args),
     Fmt(fmt::Args),
+    Lint(lint::Args),
     #[command(subcommand)]
     Schema(schema::Verb),
     Completions(completions::CompletionsArgs),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::New(args) => new::run(args),
         Verb::Fmt(args) => fmt::run(args),
+        Verb::Lint(args) => lint::run(args),
         Verb::Schema(verb) => schema::run(verb),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),

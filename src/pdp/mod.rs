@@ -10,7 +10,7 @@ mod world;
 
 pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
-pub use rehearse::{Rehearsal, rehearse};
+pub use rehearse::{Footprint, Rehearsal, footprint, rehearse};
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc};

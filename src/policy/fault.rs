@@ -146,6 +146,13 @@ impl Fault {
         }
     }
 
+    /// The same at a place.
+    #[must_use]
+    pub fn placed(mut self, place: &Place) -> Self {
+        self.place = Some(place.clone());
+        self
+    }
+
     /// The same over so many characters.
     #[must_use]
     pub fn over(mut self, length: usize) -> Self {

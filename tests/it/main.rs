@@ -22,6 +22,7 @@ mod forward_auth;
 mod isolation;
 mod kit;
 mod layers;
+mod lints;
 mod mapping;
 mod matrix;
 mod oidc;
