@@ -18,7 +18,7 @@ mod suggest;
 mod survey;
 mod typing;
 
-pub use annotations::allowed_lints;
+pub use annotations::{AllowedLint, allowed_lints};
 pub use evaluate::{Evaluation, Request, evaluate};
 pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
