@@ -37,6 +37,7 @@ macro_rules! lints {
 pub const LINTS: &[Lint] = lints![
     "entity_list",
     "forbid_may_fail",
+    "impossible_policy",
     "invisible_character",
     "many_candidates",
     "needless_allow_lint",
