@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Decided, decide};
+use super::{
+    decide::{Decided, decide},
+    explain::{Explanation, Telling, explain},
+};
 use crate::{
     authn::suppose,
     bundle::{CaseQuestion, Snapshot, SubjectSpec},
@@ -38,25 +41,48 @@ pub struct Rehearsal<'a> {
 /// # Errors
 /// The [`Refusal`] that the real one would meet.
 pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decided, Refusal> {
-    let now = rehearsal.now;
     let question = question(rehearsal.question)?;
-    let who = match rehearsal.subject {
-        SubjectSpec::Claims { claims, issuer } => {
-            let issuer = issuer.as_deref().unwrap_or(SUPPOSED_ISSUER);
-            let claims = suppose(issuer, claims.clone(), now).map_err(Refusal::Unauthenticated)?;
-            Principal::of_claims(snapshot, claims)?
+    let who = rehearsal.who(snapshot)?;
+    decide(snapshot, &who, rehearsal.asked(&question), rehearsal.now)
+}
+
+/// Explains what [`rehearse`] says of the same question.
+///
+/// # Errors
+/// The [`Refusal`] of [`rehearse`].
+pub fn explain_rehearsal(
+    snapshot: &Snapshot,
+    rehearsal: &Rehearsal<'_>,
+    telling: Telling<'_>,
+) -> Result<Explanation, Refusal> {
+    let question = question(rehearsal.question)?;
+    let who = rehearsal.who(snapshot)?;
+    let asked = rehearsal.asked(&question);
+    explain(snapshot, &who, asked, rehearsal.now, telling)
+}
+
+impl<'a> Rehearsal<'a> {
+    fn who(&self, snapshot: &Snapshot) -> Result<Principal, Refusal> {
+        match self.subject {
+            SubjectSpec::Claims { claims, issuer } => {
+                let issuer = issuer.as_deref().unwrap_or(SUPPOSED_ISSUER);
+                let claims = suppose(issuer, claims.clone(), self.now);
+                Principal::of_claims(snapshot, claims.map_err(Refusal::Unauthenticated)?)
+            }
+            SubjectSpec::Entity(facts) => Principal::vouched(snapshot, facts),
+            SubjectSpec::Anonymous => Principal::anonymous(snapshot),
         }
-        SubjectSpec::Entity(facts) => Principal::vouched(snapshot, facts)?,
-        SubjectSpec::Anonymous => Principal::anonymous(snapshot)?,
-    };
-    let asked = Asked {
-        question: &question,
-        entities: rehearsal.entities,
-        context: rehearsal.context,
-        caller: None,
-        peer: None,
-    };
-    decide(snapshot, &who, asked, now)
+    }
+
+    fn asked(&self, question: &'a Question) -> Asked<'a> {
+        Asked {
+            question,
+            entities: self.entities,
+            context: self.context,
+            caller: None,
+            peer: None,
+        }
+    }
 }
 
 fn question(question: &CaseQuestion) -> Result<Question, Refusal> {

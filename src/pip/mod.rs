@@ -8,8 +8,10 @@ mod facts;
 mod gather;
 mod principal;
 mod question;
+mod suppose;
 
 pub use declared::drop_undeclared;
 pub use gather::{Gathered, gather};
 pub use principal::Principal;
 pub use question::{Asked, Resolved};
+pub use suppose::Supposing;

@@ -161,6 +161,7 @@ impl Server {
             decide,
             reload,
             limits: bundle_limits,
+            explanations_per_minute: limits.explanations_per_minute,
             data,
             dev,
             recorder: recorder.clone(),
@@ -304,6 +305,7 @@ fn bounds(limits: &LimitsConfig) -> Bounds {
         checks: limits.checks,
         batches: limits.batches,
         streams: limits.streams,
+        explanations: limits.explanations,
         deadline: limits.deadline,
         batch: limits.batch,
     }
