@@ -7,7 +7,7 @@
 //! | level | modules | |
 //! |---|---|---|
 //! | 0 | [`model`] [`metrics`] [`proto`] | the vocabulary, the counters, the generated wire types |
-//! | 1 | [`config`] [`policy`] [`watch`] [`client`] | what the operator wrote, the engine, files that change, how a service asks |
+//! | 1 | [`config`] [`policy`] [`ledger`] [`watch`] [`client`] | what the operator wrote, the engine, the ordered log, files that change, how a service asks |
 //! | 2 | [`bundle`] | a directory of rules, read and compiled into one immutable `Snapshot` |
 //! | 3 | [`authn`] [`pip`] [`audit`] | credential → identity, identity → principal and facts, the decision log |
 //! | 4 | [`pdp`] | `Pdp::answer`, the only door, and the pure `decide` |
@@ -32,6 +32,8 @@ pub mod cli;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod ledger;
 #[cfg(feature = "server")]
 pub mod metrics;
 pub mod model;

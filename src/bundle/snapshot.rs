@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    BundleFiles, Cases, EntityStore, Mapping, Routes, Sources, entities, links,
+    BundleFiles, Cases, EntityStore, Mapping, Routes, Sources, cases, entities, links,
     raw::{RawBundle, RawEntity, RawPrincipal, RawRoute},
 };
 use crate::{
     model::{Digest, EntityFacts, IssuerName, SignedDuration},
     policy::{
         Fault, ParsedPolicies, Place, PolicySet, Schema, TextLimits, check_policies, check_schema,
-        core::TypeName,
+        core::TypeName, suggestion,
     },
 };
 
@@ -87,7 +87,7 @@ impl Snapshot {
         let mut faults = Vec::new();
         let guarded = Guarded::pass(files, options.text, &mut faults);
         let raw = collect(&mut faults, bundle_toml(files));
-        let cases = compile_cases(files, &mut faults);
+        let cases = cases::compile(files, &mut faults);
         let mut policies = ParsedPolicies::parse(guarded.policies, options.text, &mut faults);
         let whole = faults.is_empty();
         let namespace = raw
@@ -203,7 +203,7 @@ impl Parts {
             Some(place) => Fault::at(rule, place.clone(), message),
             None => Fault::general(rule, message),
         };
-        let mapping = Mapping::compile(tables, schema, options.issuers.as_deref())
+        let mapping = Mapping::compile(tables, &places, schema, options.issuers.as_deref())
             .map_err(|found| {
                 faults.extend(
                     found
@@ -294,23 +294,14 @@ fn bundle_toml(files: &BundleFiles) -> Result<RawBundle, Vec<Fault>> {
     toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         let place = Place::at(&Arc::from(BUNDLE_FILE), text, offset);
-        vec![Fault::at("bundle", place, error.message())]
+        let at_fault = error.span().and_then(|span| text.get(span));
+        let fault = Fault::at("bundle", place, error.message())
+            .over(at_fault.map_or(0, |text| text.chars().count()));
+        vec![match suggestion(error.message()) {
+            Some(help) => fault.help(help),
+            None => fault,
+        }]
     })
-}
-
-fn compile_cases(files: &BundleFiles, faults: &mut Vec<Fault>) -> Vec<Cases> {
-    let mut all: Vec<Cases> = Vec::new();
-    for (path, text) in files.iter().filter(|(path, _)| path.starts_with("tests/")) {
-        all.extend(collect(faults, Cases::parse(path, text)));
-    }
-    let mut names: HashSet<&str> = HashSet::new();
-    for case in all.iter().flat_map(|cases| &cases.cases) {
-        if !names.insert(&case.name) {
-            let message = format!("there is another case named `{}`", case.name);
-            faults.push(Fault::at("case", case.place.clone(), message));
-        }
-    }
-    all
 }
 
 /// Where the tables of `bundle.toml` stand.

@@ -1,15 +1,20 @@
 //! What people type. One file for each verb; each returns how it ended.
 
 mod check;
+mod completions;
 mod exit;
 mod explain;
+mod fmt;
 mod inspect;
+mod lint;
+mod new;
 mod output;
 mod route;
 mod schema;
 mod serve;
 mod test;
 mod token;
+mod told;
 mod validate;
 
 #[cfg(test)]
@@ -52,10 +57,15 @@ enum Verb {
     Check(Box<check::Args>),
     Explain(Box<explain::Args>),
     Route(route::Args),
+    New(new::Args),
     Validate(validate::Args),
     Test(test::Args),
+    Fmt(fmt::Args),
+    Lint(lint::Args),
     #[command(subcommand)]
     Schema(schema::Verb),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// Runs the program: reads the command line, does what it says, tells how it ended.
@@ -76,7 +86,12 @@ pub fn main() -> ExitCode {
         Verb::Route(args) => route::run(args),
         Verb::Validate(args) => validate::run(args),
         Verb::Test(args) => test::run(args),
+        Verb::New(args) => new::run(args),
+        Verb::Fmt(args) => fmt::run(args),
+        Verb::Lint(args) => lint::run(args),
         Verb::Schema(verb) => schema::run(verb),
+        Verb::Completions(args) => completions::completions(args),
+        Verb::Man(args) => completions::man(args),
     };
     match ended {
         Ok(exit) => exit.into(),

@@ -25,6 +25,11 @@ impl Style {
         Self { on: false }
     }
 
+    /// Whether there is colour.
+    pub(super) fn is_on(self) -> bool {
+        self.on
+    }
+
     pub(super) fn good(self, text: &str) -> String {
         self.paint("1;32", text)
     }
@@ -47,9 +52,20 @@ impl Style {
 
 /// `text` on one line, its control characters escaped.
 pub(super) fn shown(text: &str) -> String {
+    escaped(text, char::is_control)
+}
+
+/// `text` on as many lines as it has, its other control characters escaped.
+pub(super) fn shown_lines(text: &str) -> String {
+    escaped(text, |char| char.is_control() && char != '\n')
+}
+
+fn escaped(text: &str, steers: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
-        match char.is_control() {
+        // The bidirectional controls (UAX #9) are none of Unicode's control characters.
+        let reorders = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match steers(char) || reorders {
             true => out.extend(char.escape_debug()),
             false => out.push(char),
         }

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use super::{Exit, Failure, output, output::Style, validate};
+use super::{
+    Exit, Failure, output,
+    output::Style,
+    told::{Form, Loaded},
+};
 use crate::{
     bundle::{Matched, Nearby, Snapshot, Source, WhyNot},
     model::CanonicalRequest,
@@ -33,14 +37,19 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let style = Style::of_stdout();
     let (host, target) = split(&args.url)?;
-    let snapshot = match validate::compile(&args.bundle)? {
+    let loaded = Loaded::read(&args.bundle)?;
+    let snapshot = match &loaded.compiled {
         Ok(snapshot) => snapshot,
         Err(faults) => {
-            output::print(&validate::invalid(&faults, args.json, style))?;
+            let form = match args.json {
+                true => Form::Json,
+                false => Form::Human,
+            };
+            output::print(&loaded.teller().invalid(faults, form, style))?;
             return Ok(Exit::Invalid);
         }
     };
-    let (text, exit) = match Found::of(&snapshot, &args.method, host, target) {
+    let (text, exit) = match Found::of(snapshot, &args.method, host, target) {
         Ok(found) => {
             let exit = match found.matched {
                 Some(_) => Exit::Ok,

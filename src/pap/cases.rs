@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
+use super::pool::pool;
 use crate::{
     bundle::{Case, ExpectedOutcome, Snapshot},
     model::{Challenge, Decision, Outcome, Refusal},
@@ -11,11 +14,18 @@ use crate::{
 
 /// What came of a bundle's cases.
 #[derive(Debug, Default)]
-pub struct CaseReport {
-    /// How many were run.
-    pub run: usize,
-    /// Those that failed, in the order of the files.
-    pub failures: Vec<CaseFailure>,
+pub struct CaseReport<'s> {
+    /// Those that ran, in the order of the files.
+    pub ran: Vec<Ran<'s>>,
+}
+
+/// A case that ran.
+#[derive(Debug)]
+pub struct Ran<'s> {
+    /// The case.
+    pub case: &'s Case,
+    /// How it failed; `None` when it came out as expected.
+    pub failure: Option<CaseFailure>,
 }
 
 /// A case that did not come out as expected.
@@ -31,37 +41,74 @@ pub struct CaseFailure {
     pub found: String,
 }
 
-/// One thing that differs.
+/// One thing that differs. What has one value has one in each list, what has none an empty list.
 #[derive(Debug)]
 pub struct Difference {
     /// What.
     pub what: &'static str,
     /// As the case has it.
-    pub expected: String,
+    pub expected: Vec<String>,
     /// As it came.
-    pub found: String,
+    pub found: Vec<String>,
+}
+
+impl Difference {
+    /// What was expected and did not come.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        without(&self.expected, &self.found)
+    }
+
+    /// What came and was not expected.
+    pub fn extra(&self) -> impl Iterator<Item = &str> {
+        without(&self.found, &self.expected)
+    }
+}
+
+fn without<'d>(these: &'d [String], those: &'d [String]) -> impl Iterator<Item = &'d str> {
+    let left = these.iter().filter(|it| !those.contains(it));
+    left.map(String::as_str)
+}
+
+impl CaseReport<'_> {
+    /// Those that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &CaseFailure> {
+        self.ran.iter().filter_map(|ran| ran.failure.as_ref())
+    }
 }
 
 /// Runs the cases whose name contains `filter`, or all.
-pub fn run_cases(snapshot: &Snapshot, filter: Option<&str>) -> CaseReport {
-    let mut report = CaseReport::default();
+pub fn run_cases<'s>(snapshot: &'s Snapshot, filter: Option<&str>) -> CaseReport<'s> {
     let cases = snapshot.cases.iter().flat_map(|file| &file.cases);
-    for case in cases.filter(|case| filter.is_none_or(|text| case.name.contains(text))) {
-        report.run += 1;
-        report.failures.extend(run_case(snapshot, case));
-    }
-    report
+    let chosen = cases.filter(|case| filter.is_none_or(|text| case.name.contains(text)));
+    let chosen: Vec<&Case> = chosen.collect();
+    let ran = pool(|| {
+        let ran = chosen.into_par_iter().map(|case| Ran {
+            case,
+            failure: run_case(snapshot, case),
+        });
+        ran.collect()
+    });
+    CaseReport { ran }
 }
 
-pub(super) fn run_case(snapshot: &Snapshot, case: &Case) -> Option<CaseFailure> {
-    let rehearsal = Rehearsal {
+/// Decides the question of a case.
+pub(super) fn ask(snapshot: &Snapshot, case: &Case) -> Result<Decided, Refusal> {
+    rehearse(snapshot, &rehearsal(case))
+}
+
+/// The question of a case.
+pub(super) fn rehearsal(case: &Case) -> Rehearsal<'_> {
+    Rehearsal {
         subject: &case.subject,
         question: &case.question,
         entities: &case.entities,
         context: &case.context,
         now: case.now,
-    };
-    let result = rehearse(snapshot, &rehearsal);
+    }
+}
+
+pub(super) fn run_case(snapshot: &Snapshot, case: &Case) -> Option<CaseFailure> {
+    let result = ask(snapshot, case);
     let differences = compare(case, &result);
     (!differences.is_empty()).then(|| CaseFailure {
         name: case.name.clone(),
@@ -160,8 +207,8 @@ impl Differences {
     fn push(&mut self, what: &'static str, expected: impl fmt::Debug, found: impl fmt::Debug) {
         self.0.push(Difference {
             what,
-            expected: format!("{expected:?}").to_lowercase(),
-            found: format!("{found:?}").to_lowercase(),
+            expected: vec![format!("{expected:?}").to_lowercase()],
+            found: vec![format!("{found:?}").to_lowercase()],
         });
     }
 
@@ -171,8 +218,8 @@ impl Differences {
         {
             self.0.push(Difference {
                 what,
-                expected: expected.to_owned(),
-                found: found.to_owned(),
+                expected: vec![expected.to_owned()],
+                found: vec![found.to_owned()],
             });
         }
     }
@@ -184,28 +231,11 @@ impl Differences {
         expected.sort();
         found.sort();
         if expected != found {
-            let show = |list: &[String]| format!("[{}]", list.join(", "));
             self.0.push(Difference {
                 what,
-                expected: show(&expected),
-                found: show(&found),
+                expected,
+                found,
             });
         }
-    }
-}
-
-impl fmt::Display for CaseFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "FAILED {}", self.name)?;
-        writeln!(f, "  at {}", self.place)?;
-        for Difference {
-            what,
-            expected,
-            found,
-        } in &self.differences
-        {
-            writeln!(f, "  {what}: expected {expected}, found {found}")?;
-        }
-        write!(f, "  came out as {}", self.found.replace('\n', "\n  "))
     }
 }

@@ -13,7 +13,7 @@ pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
 use explain::Explaining;
 pub use explain::{Explained, Explanation, Flip, Telling, explain};
-pub use rehearse::{Rehearsal, explain_rehearsal, rehearse};
+pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc};
@@ -27,14 +27,14 @@ use crate::{
         AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts,
         IssuerName, Question, Record, RecordOutcome, Refusal, Right, Subject, Timestamp,
     },
-    pip::{Asked, Principal, drop_undeclared},
+    pip::{Asked, LivePrincipals, Principal, drop_undeclared},
 };
 
 /// The decision point: rules, trust and callers, and the log of what it decides.
 #[derive(Debug)]
 pub struct Pdp {
     bundles: LiveBundles,
-    isolation: HashMap<BundleName, Isolation>,
+    per_bundle: HashMap<BundleName, PerBundle>,
     hosts: HashMap<String, BundleName>,
     default_bundle: Option<BundleName>,
     callers: Callers,
@@ -50,12 +50,13 @@ enum Purpose {
     Explain,
 }
 
-/// Whom one bundle lets in, within what the server trusts.
+/// Whom one bundle lets in, within what the server trusts, and the principals it makes of them.
 #[derive(Debug)]
-struct Isolation {
+struct PerBundle {
     issuers: Option<Vec<IssuerName>>,
     audiences: Option<Vec<String>>,
     callers: Option<Vec<CallerName>>,
+    principals: LivePrincipals,
 }
 
 /// What is known of a request when it ends, for its record.
@@ -84,13 +85,14 @@ impl Pdp {
         tokens: Arc<TokenVerifier>,
         recorder: Recorder,
     ) -> Self {
-        let isolation = configured.iter().map(|bundle| {
-            let isolation = Isolation {
+        let per_bundle = configured.iter().map(|bundle| {
+            let its = PerBundle {
                 issuers: bundle.issuers.clone(),
                 audiences: bundle.audiences.clone(),
                 callers: bundle.callers.clone(),
+                principals: LivePrincipals::default(),
             };
-            (bundle.name.clone(), isolation)
+            (bundle.name.clone(), its)
         });
         let hosts = configured.iter().flat_map(|bundle| {
             bundle
@@ -99,7 +101,7 @@ impl Pdp {
                 .map(|host| (host.clone(), bundle.name.clone()))
         });
         Self {
-            isolation: isolation.collect(),
+            per_bundle: per_bundle.collect(),
             hosts: hosts.collect(),
             default_bundle,
             bundles,
@@ -206,9 +208,7 @@ impl Pdp {
             digest: world.snapshot.digest,
             revision: world.revision,
             bundle: world.bundle,
-            principal: who.entity(),
-            anonymous: who.is_anonymous(),
-            claims: who.claims().cloned(),
+            principal: who,
         })
     }
 
@@ -221,15 +221,15 @@ impl Pdp {
         purpose: Purpose,
         now: Timestamp,
         trace: &mut Trace,
-    ) -> Result<(World, Principal), Refusal> {
+    ) -> Result<(World, Arc<Principal>), Refusal> {
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask, caller)?;
-        let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
+        let its = self.per_bundle.get(&bundle).ok_or(Refusal::UnknownBundle)?;
         let right = match ask.subject {
             Subject::Entity(_) => Right::Vouch,
             Subject::Token(_) | Subject::Anonymous => Right::Check,
         };
-        let barred = isolation
+        let barred = its
             .callers
             .as_ref()
             .is_some_and(|list| !list.contains(caller.name()));
@@ -247,7 +247,7 @@ impl Pdp {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
         }
-        let world = view.world(bundle, &self.bundles)?;
+        let world = view.world(bundle, &self.bundles, &its.principals)?;
         trace.world = Some(world.clone());
         if ask.face.drops_undeclared() {
             trace.undeclared = drop_undeclared(&world.snapshot, ask);
@@ -256,7 +256,7 @@ impl Pdp {
             trace.began = Some(self.recorder.lap("accept", now));
         }
         let who = tracing::debug_span!(target: TRACE, "authenticate")
-            .in_scope(|| self.authenticate(ask, &world, isolation, caller, now, trace))?;
+            .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
         trace.principal = Some(who.uid().to_string());
         Ok((world, who))
     }
@@ -298,14 +298,14 @@ impl Pdp {
         &self,
         ask: &AccessRequest,
         world: &World,
-        isolation: &Isolation,
+        its: &PerBundle,
         caller: &Caller,
         now: Timestamp,
         trace: &mut Trace,
-    ) -> Result<Principal, Refusal> {
+    ) -> Result<Arc<Principal>, Refusal> {
         let scope = TokenScope {
-            issuers: isolation.issuers.as_deref(),
-            audiences: isolation.audiences.as_deref(),
+            issuers: its.issuers.as_deref(),
+            audiences: its.audiences.as_deref(),
         };
         match &ask.subject {
             Subject::Token(token) => {
@@ -313,14 +313,15 @@ impl Pdp {
                     .keys
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
-                let claims = Arc::clone(identity.claims());
+                let claims = identity.claims();
                 trace.token_id = claims.jti.clone();
+                let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
-                Principal::of_claims(&world.snapshot, claims)
+                who
             }
             Subject::Entity(facts) => {
                 check_vouch(caller, &world.bundle, facts)?;
-                Principal::vouched(&world.snapshot, facts)
+                Principal::vouched(&world.snapshot, facts).map(Arc::new)
             }
             Subject::Anonymous => match &ask.gateway.claims {
                 Some(members) if caller.may(Right::Gateway, &world.bundle).is_ok() => {
@@ -329,9 +330,9 @@ impl Pdp {
                         .vouched(members.clone(), &scope, now)
                         .map_err(Refusal::Unauthenticated)?;
                     trace.token_id = claims.jti.clone();
-                    Principal::of_claims(&world.snapshot, claims)
+                    Principal::of_claims(&world.snapshot, claims).map(Arc::new)
                 }
-                _ => Principal::anonymous(&world.snapshot),
+                _ => Principal::anonymous(&world.snapshot).map(Arc::new),
             },
         }
     }

@@ -35,6 +35,8 @@ pub struct Bounds {
     pub deadline: Duration,
     /// The most questions in a batch.
     pub batch: usize,
+    /// The most questions in an AuthZEN request.
+    pub evaluations: usize,
 }
 
 impl Default for Bounds {
@@ -46,6 +48,7 @@ impl Default for Bounds {
             explanations: 2,
             deadline: Duration::from_secs(1),
             batch: 1000,
+            evaluations: 100,
         }
     }
 }

@@ -89,9 +89,9 @@ impl Reply {
     /// An answer without a body.
     pub(super) fn new(status: u16) -> Self {
         let mut response = Response::new(Body::empty());
-        // Only a status that is none falls back, and that must not be success.
-        *response.status_mut() =
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // Only a status that is none falls back, and that must be neither success nor a 5xx, which
+        // a gateway may take for leave.
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Self { response }

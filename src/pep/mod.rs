@@ -15,5 +15,6 @@ mod http;
 mod identity;
 pub mod peer;
 mod problem;
+pub mod rim;
 pub mod status;
 mod timeout;

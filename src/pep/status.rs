@@ -6,6 +6,7 @@
 //! | `TooLarge`, `Overloaded` | `RESOURCE_EXHAUSTED` | `too_large`, `overloaded` | 8, 413 and 429 |
 //! | `UnknownBundle`, `NoRoute` | `NOT_FOUND` | `unknown_bundle`, `no_route` | 14, 503 and 7, 403 |
 //! | `CallerUnknown` | `UNAUTHENTICATED` | `caller_unknown` | 16, 403 |
+//! | the same, for want of keys | `UNAVAILABLE` | `keys_unavailable` | 14, 503 |
 //! | `CallerLacksRight` | `PERMISSION_DENIED` | `caller_lacks_right` | 7, 403 |
 //! | `Unauthenticated` | `UNAUTHENTICATED` | `token_missing`, `token_expired`, `invalid_token`, `subject_not_accepted` | 16, 401 |
 //! | the same, for several credentials | `UNAUTHENTICATED` | `invalid_token` | 3, 400 |
@@ -22,6 +23,7 @@
 //! | `UnknownBundle` | 403 | 404 |
 //! | `NoRoute` | 403 | 200 and `false` (404) |
 //! | `CallerUnknown` | 403 | 401 |
+//! | the same, for want of keys | 403 | 503 |
 //! | `CallerLacksRight` | 403 | 403 |
 //! | `Unauthenticated` | 401 | 200 and `false` (403) |
 //! | the same, for several credentials | 400 | |
@@ -130,7 +132,10 @@ pub(super) fn to_denial(refusal: &Refusal) -> Denial {
         Refusal::TooLarge { .. } => (Code::ResourceExhausted, 413),
         Refusal::Overloaded => (Code::ResourceExhausted, 429),
         Refusal::NoRoute | Refusal::ResourceMismatch { .. } => (Code::PermissionDenied, 403),
-        Refusal::CallerUnknown(_) => (Code::Unauthenticated, 403),
+        Refusal::CallerUnknown(rejection) => match rejection.code {
+            RejectionCode::KeysUnavailable => (Code::Unavailable, 503),
+            _ => (Code::Unauthenticated, 403),
+        },
         Refusal::CallerLacksRight { .. } => (Code::PermissionDenied, 403),
         Refusal::Unauthenticated(rejection) => match rejected(rejection.code).0 {
             Code::Unauthenticated if rejection.code == RejectionCode::MultipleCredentials => {
@@ -150,6 +155,16 @@ pub(super) fn to_denial(refusal: &Refusal) -> Denial {
         status,
         reason,
         message,
+    }
+}
+
+/// The code within an `ext_authz` response for what the gRPC library refused by itself, before any
+/// handler saw it.
+pub(super) fn to_rim_code(code: Code) -> Code {
+    match code {
+        Code::OutOfRange | Code::ResourceExhausted => Code::ResourceExhausted,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Code::Unavailable,
+        _ => Code::InvalidArgument,
     }
 }
 
@@ -178,6 +193,9 @@ fn class(refusal: &Refusal) -> (Code, &'static str, String) {
             return (Code::PermissionDenied, "resource_mismatch", message);
         }
         Refusal::Unauthenticated(rejection) => rejected(rejection.code),
+        Refusal::CallerUnknown(rejection) if rejection.code == RejectionCode::KeysUnavailable => {
+            rejected(rejection.code)
+        }
         Refusal::UnknownBundle => (Code::NotFound, "unknown_bundle", "no such bundle"),
         Refusal::NoRoute => (
             Code::NotFound,

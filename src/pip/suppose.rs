@@ -15,6 +15,7 @@ use super::{
     Principal, context,
     facts::Overlay,
     question::{self, Asked},
+    stored::Stored,
 };
 use crate::{
     bundle::{MAX_ANCESTORS, Snapshot},
@@ -33,7 +34,7 @@ const MAX_SLICE: usize = 10_000;
 #[derive(Debug)]
 pub struct Supposing<'s> {
     snapshot: &'s Snapshot,
-    overlay: Overlay,
+    overlay: Overlay<'s>,
     action: &'s ActionDef,
     request: Request,
     /// What the URL says of the resource: it is what was asked, and no fact.
@@ -49,11 +50,11 @@ impl<'s> Supposing<'s> {
     /// The [`Refusal`]s of [`super::gather`].
     pub fn new(
         snapshot: &'s Snapshot,
-        who: &Principal,
+        who: &'s Principal,
         asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let mut overlay = Overlay::default();
+        let mut overlay = Overlay::new(who.stated());
         let resolved = question::resolve(snapshot, who, asked, &mut overlay)?;
         let context = context::build(snapshot, resolved.action, who, asked, now)?;
         Ok(Self {
@@ -91,7 +92,9 @@ impl<'s> Supposing<'s> {
         };
         let mut found: HashMap<Uid, Arc<Entity>> = HashMap::new();
         let mut open: Vec<Uid> = vec![request.principal.clone(), request.resource.clone()];
-        open.extend(request.context.values().flat_map(core::references));
+        for value in request.context.values() {
+            core::references(value, &mut |uid| open.push(uid.clone()));
+        }
         for _ in 0..self.snapshot.policies.level().max(1) {
             let mut next = Vec::new();
             for uid in open {
@@ -99,7 +102,7 @@ impl<'s> Supposing<'s> {
                     continue;
                 }
                 if let Some(entity) = self.entity(&uid, changes)? {
-                    next.extend(core::entity_references(&entity));
+                    core::entity_references(&entity, &mut |uid| next.push(uid.clone()));
                     found.insert(uid, entity);
                 }
             }
@@ -164,10 +167,11 @@ impl<'s> Supposing<'s> {
         if let Some(known) = self.known.borrow().get(uid) {
             return Some(known.clone());
         }
-        let stored = self.snapshot.entities.get(uid);
-        let entity = match (stored, self.overlay.get(uid)) {
-            (None, None) => None,
-            (Some(stored), None) if !stored.ancestors().any(|uid| self.overlay.contains(uid)) => {
+        let own = &self.request.principal;
+        let is_stated = |uid: &Uid| self.overlay.is_stated(uid) || uid == own;
+        let entity = match Stored::of(self.snapshot).get(uid) {
+            None if !is_stated(uid) => None,
+            Some(stored) if !is_stated(uid) && !stored.ancestors().any(is_stated) => {
                 Some(Arc::clone(stored))
             }
             _ => Some(self.built(uid, &[])?),
@@ -177,12 +181,12 @@ impl<'s> Supposing<'s> {
     }
 
     fn built(&self, uid: &Uid, changes: &[Change]) -> Option<Arc<Entity>> {
-        let stored = self.snapshot.entities.get(uid);
-        let mut attributes: BTreeMap<SmolStr, CedarValue> =
-            stored.map(|it| core::attributes(it)).unwrap_or_default();
-        if let Some(stated) = self.overlay.get(uid) {
-            attributes.extend(stated.attributes.clone());
-        }
+        let stored = Stored::of(self.snapshot).get(uid).into_iter();
+        let stored = stored.flat_map(|entity| core::attributes(entity));
+        let facts = stored.chain(self.overlay.attributes(uid));
+        let mut attributes: BTreeMap<SmolStr, CedarValue> = facts
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         for change in changes.iter().filter(|it| !it.spot.path.is_empty()) {
             if matches!(&change.spot.root, Root::Entity(of) if of == uid) {
                 attributes = edited(attributes, &change.spot.path, &change.edit)?;
@@ -206,11 +210,8 @@ impl<'s> Supposing<'s> {
     }
 
     fn parents(&self, uid: &Uid, changes: &[Change]) -> HashSet<Uid> {
-        let stored = self.snapshot.entities.get(uid).into_iter();
-        let mut parents: HashSet<Uid> = stored.flat_map(|it| it.parents().cloned()).collect();
-        if let Some(stated) = self.overlay.get(uid) {
-            parents.extend(stated.parents.iter().cloned());
-        }
+        let stored = Stored::of(self.snapshot).parents(uid);
+        let mut parents: HashSet<Uid> = stored.chain(self.overlay.parents(uid)).cloned().collect();
         for change in changes {
             match (&change.spot.root, &change.edit) {
                 (Root::Entity(of), Edit::Join(parent)) if of == uid => {

@@ -63,12 +63,36 @@ impl<'t> Lines<'t> {
             column: before.chars().count() + 1,
         }
     }
+
+    /// How many characters so many bytes are.
+    fn characters(&self, offset: usize, bytes: usize) -> usize {
+        let text = self.text.get(offset..offset.saturating_add(bytes));
+        text.map_or(0, |text| text.chars().count())
+    }
+
+    /// The byte offset of a place of this file.
+    pub fn offset(&self, place: &Place) -> Option<usize> {
+        let start = *self.starts.get(place.line.checked_sub(1)?)?;
+        let line = self.text.get(start..)?;
+        let mut chars = line.char_indices().map(|(at, _)| at);
+        Some(
+            start
+                + chars
+                    .nth(place.column.checked_sub(1)?)
+                    .unwrap_or(line.len()),
+        )
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// One thing wrong with a bundle: it is not published.
@@ -79,6 +103,12 @@ pub struct Fault {
     /// Where; `None` when it is about the bundle as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// How many characters from there on are at fault; 0 when that is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub length: usize,
+    /// What is the matter with just those, for the margin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -92,6 +122,8 @@ impl Fault {
         Self {
             rule,
             place: Some(place),
+            length: 0,
+            label: None,
             message: message.into(),
             help: None,
         }
@@ -107,9 +139,25 @@ impl Fault {
         Self {
             rule,
             place: None,
+            length: 0,
+            label: None,
             message: message.into(),
             help: None,
         }
+    }
+
+    /// The same at a place.
+    #[must_use]
+    pub fn placed(mut self, place: &Place) -> Self {
+        self.place = Some(place.clone());
+        self
+    }
+
+    /// The same over so many characters.
+    #[must_use]
+    pub fn over(mut self, length: usize) -> Self {
+        self.length = length;
+        self
     }
 
     /// The same with advice.
@@ -127,13 +175,15 @@ impl Fault {
         base: usize,
         diagnostic: &dyn Diagnostic,
     ) -> Vec<Self> {
-        let offset = diagnostic
-            .labels()
-            .and_then(|mut labels| labels.next())
-            .map(|label| label.offset());
+        let label = diagnostic.labels().and_then(|mut labels| labels.next());
+        let (offset, bytes) = label
+            .as_ref()
+            .map_or((0, 0), |label| (label.offset(), label.len()));
         let first = Self {
             rule,
-            place: Some(lines.place(base + offset.unwrap_or(0))),
+            place: Some(lines.place(base + offset)),
+            length: lines.characters(base + offset, bytes),
+            label: label.and_then(|label| label.label().map(str::to_owned)),
             message: diagnostic.to_string(),
             help: diagnostic.help().map(|help| help.to_string()),
         };
@@ -171,6 +221,8 @@ mod tests {
                 (line, column),
                 "offset {offset}"
             );
+            let lines = Lines::new(&file, "éa\nbc");
+            assert_eq!(lines.offset(&place), Some(offset.min(6)));
         }
     }
 }

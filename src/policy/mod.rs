@@ -16,8 +16,11 @@ mod index;
 mod parts;
 mod schema;
 mod set;
+mod suggest;
+mod survey;
 mod typing;
 
+pub use annotations::allowed_lints;
 pub use change::{Change, Edit, Root, Spot, edited};
 pub use evaluate::{Evaluation, Request, evaluate};
 pub use explain::{
@@ -29,6 +32,8 @@ pub use guard::{TextLimits, check_policies, check_schema};
 pub use parts::{Condition, Observed, observe};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
 pub use set::{Link, ParsedPolicies, Policy, PolicySet};
+pub use suggest::{closest, suggestion};
+pub use survey::{Envs, Site, Survey};
 pub use typing::{
     Member, RecordType, Type, TypeFault, keep_declared, missing_member, read,
     read_members as typed_members, read_record as typed_record,

@@ -55,6 +55,16 @@ impl Policy {
         self.annotations.challenge.as_ref()
     }
 
+    /// The lints that its author allows here, each with the reason.
+    pub fn allowed_lints(&self) -> &[(Arc<str>, Arc<str>)] {
+        &self.annotations.allowed_lints
+    }
+
+    /// What it obliges to, as a permit that decides.
+    pub fn obligation(&self) -> Option<&str> {
+        self.annotations.obligation.as_deref()
+    }
+
     /// The author's text, with the entities that a link fills in.
     pub fn source(&self) -> String {
         self.rule.source()

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::clock;
 use crate::{
     audit::Recorder,
     config::{HttpConfig, IdentityHeaders},
-    model::BundleName,
+    model::{BundleName, Timestamp},
     pdp::Pdp,
     pep::{admission::Admission, authzen::AuthzenFace, forward_auth::ForwardAuthFace},
 };
@@ -27,6 +26,7 @@ impl Faces {
         pdp: &Arc<Pdp>,
         recorder: &Recorder,
         admission: &Admission,
+        clock: fn() -> Timestamp,
     ) -> Router {
         let Self {
             http,
@@ -39,16 +39,9 @@ impl Faces {
         } = http;
         let (pdp, recorder) = (|| Arc::clone(pdp), || recorder.clone());
         let admission = || admission.clone();
-        let authzen = AuthzenFace::new(
-            pdp(),
-            recorder(),
-            clock::now,
-            authzen_url,
-            bundles,
-            admission(),
-        );
+        let authzen = AuthzenFace::new(pdp(), recorder(), clock, authzen_url, bundles, admission());
         let forward_auth =
-            ForwardAuthFace::new(pdp(), recorder(), clock::now, identity, cookie, admission());
+            ForwardAuthFace::new(pdp(), recorder(), clock, identity, cookie, admission());
         authzen.router().merge(forward_auth.router())
     }
 }

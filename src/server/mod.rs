@@ -142,9 +142,11 @@ impl Server {
         };
         let rpc = setup("grpc", Protocol::Grpc, tls.as_ref(), Vec::new());
         let grpc = bind(grpc, rpc, "--grpc").await?;
-        let asked = setup("http", Protocol::Http, tls.as_ref(), hosts.clone());
+        let known_by = faces.http.authzen_url.as_deref().and_then(host_of);
+        let named = own_hosts(&http, &hosts, known_by);
+        let asked = setup("http", Protocol::Http, tls.as_ref(), named);
         let http = bind(http, asked, "--http").await?;
-        let hosts = probe_hosts(&probe, hosts);
+        let hosts = own_hosts(&probe, &hosts, None);
         let probed = setup(
             "probe",
             Protocol::Http,
@@ -270,13 +272,13 @@ impl Server {
             clock::now,
         )
         .with_admission(admission.clone());
-        let router = faces.router(&pdp, &recorder, &admission);
+        let router = faces.router(&pdp, &recorder, &admission, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("http listener", http.serve(router, stop));
         let face = DecisionFace::new(pdp, recorder, clock::now)
             .with_admission(admission)
             .with_closing(closing_streams);
-        let router = grpc::router(face, ext_authz, health.clone(), limits.message)
+        let router = grpc::router(face, ext_authz, health.clone(), &limits)
             .map_err(|why| ServerError::task("grpc listener", why))?;
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
@@ -289,11 +291,11 @@ impl Server {
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
         close_streams.send_replace(true);
-        let closed = tasks.finish("grpc listener", limits.drain).await;
-        let closed = closed.and(tasks.finish("http listener", limits.drain).await);
+        let doors = ["grpc listener", "http listener"];
+        let closed = tasks.finish(&doors, limits.drain).await;
         phase.send_replace(Phase::Draining);
-        let drained = tasks.finish("decision log", LAST).await;
-        let left = tasks.finish("probe listener", LAST).await;
+        let drained = tasks.finish(&["decision log"], LAST).await;
+        let left = tasks.finish(&["probe listener"], LAST).await;
         tracing::info!("stopped");
         served.and(closed).and(drained).and(left)
     }
@@ -308,6 +310,7 @@ fn bounds(limits: &LimitsConfig) -> Bounds {
         explanations: limits.explanations,
         deadline: limits.deadline,
         batch: limits.batch,
+        evaluations: limits.evaluations,
     }
 }
 
@@ -331,13 +334,24 @@ fn with_certificates(
     })
 }
 
-/// The hosts that probes may name: where only this machine can ask, none but its own, lest a page in
-/// a browser here reads what is not for it.
-fn probe_hosts(probe: &ListenAddress, mut hosts: Vec<String>) -> Vec<String> {
-    if matches!(probe, ListenAddress::Tcp(_)) && probe.is_local() {
-        hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
-    }
-    hosts
+/// The hosts that requests to `listener` may name: those `listed`, and any if none is. Where only this
+/// machine can ask, its own names in any case, and nothing beyond them and the one it is `known_by`,
+/// lest a page in a browser here asks under a name that it had resolved to us.
+fn own_hosts(listener: &ListenAddress, listed: &[String], known_by: Option<String>) -> Vec<String> {
+    let local = matches!(listener, ListenAddress::Tcp(_)) && listener.is_local();
+    let own: &[&str] = match (local, listed) {
+        (true, _) => &["localhost", "127.0.0.1", "[::1]"],
+        (false, []) => return Vec::new(),
+        (false, _) => &[],
+    };
+    let own = own.iter().map(|it| (*it).to_owned());
+    listed.iter().cloned().chain(known_by).chain(own).collect()
+}
+
+/// The host of an address that the configuration has checked.
+fn host_of(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    url.host_str().map(str::to_owned)
 }
 
 impl std::fmt::Debug for Server {

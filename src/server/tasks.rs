@@ -35,14 +35,15 @@ impl Tasks {
         }
     }
 
-    /// Waits for the end of the task `name`, which was asked to end; after `deadline` it is cut off.
+    /// Waits for the end of the tasks `names`, all of which were asked to end; after `deadline` they
+    /// are cut off.
     pub(super) async fn finish(
         &mut self,
-        name: &'static str,
+        names: &[&'static str],
         deadline: Duration,
     ) -> Result<(), ServerError> {
         let ended = async {
-            while self.names.values().any(|running| *running == name) {
+            while self.names.values().any(|running| names.contains(running)) {
                 match self.next().await {
                     Some((_, Ok(()))) => {}
                     Some((other, Err(why))) => return Err(ServerError::task(other, why)),
@@ -54,7 +55,12 @@ impl Tasks {
         match tokio::time::timeout(deadline, ended).await {
             Ok(ended) => ended,
             Err(_) => {
-                tracing::warn!(task = name, ?deadline, "did not end in time and is cut off");
+                let late = self
+                    .names
+                    .values()
+                    .filter(|running| names.contains(running));
+                let late: Vec<_> = late.collect();
+                tracing::warn!(tasks = ?late, ?deadline, "did not end in time and are cut off");
                 Ok(())
             }
         }
@@ -104,13 +110,18 @@ mod tests {
         check(&tasks.first_death().await, &["short", "ended"]);
     }
 
+    const SHORT: Duration = Duration::from_millis(1);
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn finishing_waits_for_the_named_task_and_no_longer_than_the_deadline() {
         let mut tasks = Tasks::default();
         tasks.spawn("a", async { Ok(()) });
         tasks.spawn("b", std::future::pending());
-        assert!(tasks.finish("a", Duration::from_secs(60)).await.is_ok());
-        assert!(tasks.finish("b", Duration::from_millis(1)).await.is_ok());
-        assert!(tasks.finish("c", Duration::from_secs(60)).await.is_ok());
+        assert!(tasks.finish(&["a"], MINUTE).await.is_ok());
+        assert!(tasks.finish(&["b"], SHORT).await.is_ok());
+        tasks.spawn("c", std::future::pending());
+        assert!(tasks.finish(&["b", "c"], SHORT).await.is_ok());
+        assert!(tasks.finish(&["d"], MINUTE).await.is_ok());
     }
 }

@@ -11,7 +11,7 @@ use super::{
     check::{self, Flags, Stated, Whom, pair, read_json, secret},
     output,
     output::Style,
-    validate,
+    told::{Form, Loaded},
 };
 use crate::{
     authn::unverified,
@@ -112,16 +112,21 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Explains by a directory.
 fn offline(args: Args, style: Style) -> Result<Exit, Failure> {
-    let snapshot = match validate::compile(&args.directory)? {
+    let loaded = Loaded::read(&args.directory)?;
+    let snapshot = match &loaded.compiled {
         Ok(snapshot) => snapshot,
         Err(faults) => {
-            output::print(&validate::invalid(&faults, args.json, style))?;
+            let form = match args.json {
+                true => Form::Json,
+                false => Form::Human,
+            };
+            output::print(&loaded.teller().invalid(faults, form, style))?;
             return Ok(Exit::Invalid);
         }
     };
     let (directory, as_json) = (args.directory.clone(), args.json);
     if let Some(name) = &args.case {
-        let case = find_case(&snapshot, name, &directory)?;
+        let case = find_case(snapshot, name, &directory)?;
         let rehearsal = Rehearsal {
             subject: &case.subject,
             question: &case.question,
@@ -129,7 +134,7 @@ fn offline(args: Args, style: Style) -> Result<Exit, Failure> {
             context: &case.context,
             now: case.now,
         };
-        return explained(&snapshot, &rehearsal, as_json, style);
+        return explained(snapshot, &rehearsal, as_json, style);
     }
     let now = args.now.unwrap_or_else(server::clock::now);
     let supposed = supposed(&args)?;
@@ -157,7 +162,7 @@ fn offline(args: Args, style: Style) -> Result<Exit, Failure> {
         context: &context,
         now,
     };
-    explained(&snapshot, &rehearsal, as_json, style)
+    explained(snapshot, &rehearsal, as_json, style)
 }
 
 fn explained(

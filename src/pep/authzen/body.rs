@@ -1,10 +1,8 @@
 //! The body of a request: one JSON object as I-JSON (RFC 7493), or a refusal with the status that
 //! the specification has for it.
 
-use axum::{
-    body::{self, Body},
-    http::HeaderMap,
-};
+use axum::{body::Body, http::HeaderMap};
+use futures_util::StreamExt as _;
 
 use crate::{
     model::{JsonFault, JsonLimits, Members, Refusal, Value, parse_json},
@@ -33,10 +31,16 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Members, Ref
     if announced.is_some_and(|it| it.parse::<usize>().is_ok_and(|it| it > MAX_BODY)) {
         return Err(too_large);
     }
-    // A body that breaks off has no one left to be told.
-    let bytes = body::to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|_| too_large)?;
+    let mut bytes = Vec::new();
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        // No one is left to be told; the decision log is.
+        let part = part.map_err(|_| Refusal::malformed("body", "incomplete", "breaks off"))?;
+        if bytes.len() + part.len() > MAX_BODY {
+            return Err(too_large);
+        }
+        bytes.extend_from_slice(&part);
+    }
     match parse_json(&bytes, LIMITS) {
         Ok(Value::Record(members)) => Ok(members),
         Ok(other) => {

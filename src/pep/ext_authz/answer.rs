@@ -17,7 +17,7 @@ use tonic::Code;
 use super::headers::Seen;
 use crate::{
     config::IdentityHeaders,
-    model::{Challenge, Outcome, Refusal},
+    model::{Challenge, Outcome},
     pdp::{Answer, Refused},
     pep::{
         challenge, identity,
@@ -96,15 +96,16 @@ pub(super) fn to_refusal(refused: &Refused) -> CheckResponse {
     response(ruling, decision_id.to_string(), metadata.into())
 }
 
-/// When not even a response can be built.
-pub(super) fn broken() -> CheckResponse {
-    let refusal = Refusal::Unavailable {
-        detail: String::new(),
+/// When no answer could be built: a bare denial of that code's class.
+pub(super) fn bare(code: Code) -> CheckResponse {
+    let status = match code {
+        Code::InvalidArgument => 400,
+        Code::ResourceExhausted => 413,
+        _ => 503,
     };
-    let denial = to_denial(&refusal);
     let ruling = Ruling::Denied {
-        code: denial.code,
-        status: denial.status,
+        code,
+        status,
         challenge: None,
         problem: None,
     };

@@ -2,8 +2,8 @@
 //!
 //! A gRPC error obeys the proxy's `failure_mode_allow`, and so does whatever the proxy waits for in
 //! vain. So deadline and panics are caught in here, each failure of ours is a *denied response* of a
-//! call that succeeds, and `answer` alone builds responses. What remains are a lost transport and
-//! a message that cannot be decoded.
+//! call that succeeds, and `answer` alone builds responses; what is refused before it gets here, as a
+//! message that cannot be decoded, becomes one at the rim. What remains is a lost transport.
 
 mod answer;
 mod ask;
@@ -12,10 +12,17 @@ mod headers;
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{body::Body, http};
+
 use envoy_types::ext_authz::v3::pb::{
     Authorization, AuthorizationServer, CheckRequest, CheckResponse,
 };
-use tonic::{Request, Response, Status};
+use tonic::{
+    Code, Request, Response, Status,
+    codec::{BufferSettings, EncodeBody, SingleMessageCompressionOverride},
+    metadata::GRPC_CONTENT_TYPE,
+};
+use tonic_prost::ProstEncoder;
 
 use super::{
     admission::{Admission, Arrival, Class},
@@ -29,9 +36,8 @@ use crate::{
     pdp::Pdp,
 };
 
-/// Largest accepted message, in bytes: the largest header list a proxy lets through, and a body as
-/// far as it is sent along, with room to spare, since a larger one would be a gRPC error.
-const MAX_REQUEST: usize = 1024 * 1024;
+/// The path of its one method.
+pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// Of the proxy's time, so much is left for the way back: an answer that comes too late is no
 /// answer, and then the proxy's `failure_mode_allow` decides.
@@ -70,9 +76,9 @@ impl ExtAuthzFace {
         Self { admission, ..self }
     }
 
-    /// The service, with its message limit.
-    pub fn into_service(self) -> AuthorizationServer<Self> {
-        AuthorizationServer::new(self).max_decoding_message_size(MAX_REQUEST)
+    /// The service, accepting messages of up to `max_request` bytes.
+    pub fn into_service(self, max_request: usize) -> AuthorizationServer<Self> {
+        AuthorizationServer::new(self).max_decoding_message_size(max_request)
     }
 }
 
@@ -101,9 +107,28 @@ impl Authorization for ExtAuthzFace {
             }
         });
         Ok(Response::new(
-            response.await.unwrap_or_else(|_| answer::broken()),
+            response
+                .await
+                .unwrap_or_else(|_| answer::bare(Code::Unavailable)),
         ))
     }
+}
+
+/// A denied response of that class, for what never reached the handler: an error in its place would
+/// obey the proxy's `failure_mode_allow`.
+pub(super) fn undelivered(code: Code) -> http::Response<Body> {
+    let message = tokio_stream::once(Ok(answer::bare(code)));
+    let body = EncodeBody::new_server(
+        ProstEncoder::new(BufferSettings::default()),
+        message,
+        None,
+        SingleMessageCompressionOverride::default(),
+        None,
+    );
+    let mut response = http::Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+    response
 }
 
 /// The time to answer in, of a proxy that waits so long.

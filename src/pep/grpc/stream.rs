@@ -9,7 +9,11 @@ use tonic::{Status, Streaming};
 use super::{DecisionFace, answer::to_stream_response, ask::to_access_request};
 use crate::{
     model::{CallerCredential, Face, Refusal, Rejection, RejectionCode},
-    pep::{admission::Place, guard::Call, status::to_status},
+    pep::{
+        admission::Place,
+        guard::{Call, Panicked, caught},
+        status::to_status,
+    },
     proto::v1::{CheckStreamRequest, CheckStreamResponse},
 };
 
@@ -60,9 +64,13 @@ impl Open {
         Box::pin(unfold(Some(self), |open| async {
             let mut open = open?;
             match open.next().await {
-                Next::Question(question) => match open.answer(*question).await {
-                    Ok(response) => Some((Ok(response), Some(open))),
-                    Err(status) => Some((Err(status), None)),
+                Next::Question(question) => match caught(open.answer(*question)).await {
+                    Ok(Ok(response)) => Some((Ok(response), Some(open))),
+                    Ok(Err(status)) => Some((Err(status), None)),
+                    Err(Panicked) => {
+                        let status = Status::unavailable("no decision can be made now");
+                        Some((Err(status), None))
+                    }
                 },
                 Next::End(status) => status.map(|status| (Err(status), None)),
             }

@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::{Denial, rejected, to_denial};
-use crate::model::{Refusal, Violation};
+use crate::model::{Refusal, RejectionCode, Violation};
 
 /// How AuthZEN answers a refusal.
 #[derive(Debug)]
@@ -44,7 +44,10 @@ pub(in crate::pep) fn to_authzen(refusal: &Refusal) -> AuthzenStatus {
             Code::Unauthenticated => (False, 403),
             _ => (Whole, 503),
         },
-        Refusal::CallerUnknown(_) => (Whole, 401),
+        Refusal::CallerUnknown(rejection) => match rejection.code {
+            RejectionCode::KeysUnavailable => (Whole, 503),
+            _ => (Whole, 401),
+        },
         Refusal::CallerLacksRight { .. } => (Whole, 403),
         Refusal::UnknownBundle => (Whole, 404),
         Refusal::Overloaded => (Whole, 429),
@@ -80,7 +83,7 @@ pub(in crate::pep) fn to_forward_auth(refusal: &Refusal, passes_429: bool) -> De
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BundleName, Rejection, RejectionCode, Right};
+    use crate::model::{BundleName, Rejection, Right};
 
     fn authzen(refusal: &Refusal) -> (&'static str, u16) {
         match to_authzen(refusal) {
@@ -135,6 +138,8 @@ mod tests {
         check(&Refusal::UnknownBundle, ("whole", 404), 403, 403);
         check(&Refusal::NoRoute, ("false", 404), 403, 403);
         check(&Refusal::CallerUnknown(unknown), ("whole", 401), 403, 403);
+        let no_keys = Rejection::new(RejectionCode::KeysUnavailable, "");
+        check(&Refusal::CallerUnknown(no_keys), ("whole", 503), 403, 403);
         check(&right, ("whole", 403), 403, 403);
         check(
             &rejected(RejectionCode::TokenMissing),

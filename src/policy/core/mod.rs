@@ -9,6 +9,7 @@ mod eval;
 mod head;
 mod parts;
 mod seen;
+mod survey;
 mod text;
 mod types;
 mod validate;
@@ -21,12 +22,13 @@ pub use cedar_policy_core::{
 };
 
 pub(super) use entity::action_entities;
-pub use entity::{attributes, entities, entity, entity_references, find, uid};
+pub use entity::{attribute, attributes, entities, entity, entity_references, find, uid};
 pub(super) use eval::{Evaluator, RuleError};
 pub(super) use head::{ActionScope, HeadPart, Scope};
 pub(super) use parts::Part;
 pub use parts::Truth;
 pub(super) use seen::{Seen, ancestors_like};
+pub(super) use survey::Env;
 pub use text::Rule;
 pub(super) use text::{Body, Statement, Template, parse};
 pub(super) use types::{actions, entity_types};

@@ -28,9 +28,10 @@ impl PolicyValidator {
         Self(Validator::new(schema.clone()))
     }
 
-    /// The smallest level (RFC 76), up to `max`, at which all rules validate.
+    /// The smallest level (RFC 76), from 1 up to `max`, at which all rules validate.
     ///
-    /// Each level looks again only at the rules that the level below was not enough for.
+    /// Each level looks again only at the rules that the level below was not enough for. Level 0 is
+    /// not tried: principal and resource are loaded in any case, and most rules look at them.
     ///
     /// # Errors
     /// Every rule at fault. When all are well typed, those that need a level above `max`.
@@ -40,7 +41,7 @@ impl PolicyValidator {
         max: u32,
     ) -> Result<u32, Vec<Invalid>> {
         let mut set = set_of(rules.map(|rule| rule.policy.clone()))?;
-        let mut level = 0;
+        let mut level = max.min(1);
         loop {
             let found = self
                 .0

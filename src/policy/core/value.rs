@@ -1,7 +1,8 @@
 //! Values of the engine.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    cell::RefCell,
+    collections::BTreeMap,
     sync::{Arc, LazyLock},
 };
 
@@ -63,12 +64,26 @@ pub fn duration(text: &str) -> Option<CedarValue> {
 }
 
 /// A moment, to the millisecond; `None` outside of Cedar's years.
+///
+/// Cedar makes one of text alone, which costs more than a small decision. So the last one of each
+/// thread is kept: requests of one millisecond share their `now`.
 pub fn datetime(moment: Timestamp) -> Option<CedarValue> {
+    thread_local! {
+        static LAST: RefCell<Option<(i128, CedarValue)>> = const { RefCell::new(None) };
+    }
     static DATETIME: LazyLock<Option<&ExtensionFunction>> = LazyLock::new(|| function("datetime"));
-    construct(
-        *DATETIME,
-        &moment.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
-    )
+    let millisecond = moment.as_nanosecond().div_euclid(1_000_000);
+    LAST.with_borrow_mut(|last| {
+        if let Some((of, value)) = last
+            && *of == millisecond
+        {
+            return Some(value.clone());
+        }
+        let text = moment.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+        let value = construct(*DATETIME, &text)?;
+        *last = Some((millisecond, value.clone()));
+        Some(value)
+    })
 }
 
 fn function(name: &str) -> Option<&'static ExtensionFunction> {
@@ -84,9 +99,14 @@ fn construct(function: Option<&ExtensionFunction>, text: &str) -> Option<CedarVa
     }
 }
 
-/// The entities that a value refers to, at any depth.
-pub fn references(value: &CedarValue) -> HashSet<Uid> {
-    value.all_literal_uids()
+/// Calls `found` with every entity that a value refers to, at any depth, as often as it does.
+pub fn references(value: &CedarValue, found: &mut impl FnMut(&Uid)) {
+    match value.value_kind() {
+        ValueKind::Lit(Literal::EntityUID(uid)) => found(uid),
+        ValueKind::Lit(_) | ValueKind::ExtensionValue(_) => {}
+        ValueKind::Set(set) => set.iter().for_each(|item| references(item, found)),
+        ValueKind::Record(members) => members.values().for_each(|item| references(item, found)),
+    }
 }
 
 /// The members of a record.

@@ -344,7 +344,7 @@ impl<'a> Ways<'a> {
             None if spot.root == Root::Context => self.context.get(attr).cloned(),
             None => None,
             Some(value) => match as_entity(value) {
-                Some(uid) => super::attributes(find(self.entities, uid)?).remove(attr),
+                Some(uid) => super::attribute(find(self.entities, uid)?, attr).cloned(),
                 None => as_record(value)?.get(attr).cloned(),
             },
         }

@@ -6,18 +6,21 @@ use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{HeaderMap, Request, Response, StatusCode, header},
+    http::{HeaderMap, Request, Response, header},
 };
 use futures_util::FutureExt as _;
 use hyper::{body::Incoming, server::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{io::AsyncRead, io::AsyncWrite, sync::watch};
-use tonic::{Status, transport::server::TcpConnectInfo};
+use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use super::{Protocol, Shared, arrival::Waiter, preface::Guarded};
-use crate::{pep::peer::Peer, server::traces::request_span};
+use crate::{
+    pep::{peer::Peer, rim::Rim},
+    server::traces::request_span,
+};
 
 /// Largest header list, in bytes.
 const HEADERS: u32 = 32 * 1024;
@@ -156,10 +159,11 @@ async fn answer(
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let limit = shared.limits.request;
     let span = request_span(&request);
+    let rim = Rim::of(&request, shared.protocol == Protocol::Grpc);
     let served = async {
         let mut request = request.map(Body::new);
-        if !is_expected(&shared.hosts, &request) {
-            return Ok(plain(StatusCode::MISDIRECTED_REQUEST));
+        if rim.is_of_one_host() && !is_expected(&shared.hosts, &request) {
+            return Ok(rim.misdirected());
         }
         let extensions = request.extensions_mut();
         if let Some(address) = peer.address {
@@ -177,25 +181,10 @@ async fn answer(
     // around them. A request shares nothing with others that a panic could leave half done.
     let served = AssertUnwindSafe(served.instrument(span)).catch_unwind();
     match tokio::time::timeout(limit, served).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => Ok(match shared.protocol {
-            Protocol::Grpc => Status::unavailable("no decision can be made now").into_http(),
-            // Not a 5xx, which a gateway may take for leave to let its client through.
-            Protocol::Http => plain(StatusCode::FORBIDDEN),
-        }),
-        Err(_) => Ok(match shared.protocol {
-            Protocol::Grpc => {
-                Status::deadline_exceeded("the request did not arrive in time").into_http()
-            }
-            Protocol::Http => plain(StatusCode::REQUEST_TIMEOUT),
-        }),
+        Ok(Ok(Ok(response))) => Ok(rim.settle(response)),
+        Ok(Err(_)) => Ok(rim.broken()),
+        Err(_) => Ok(rim.late()),
     }
-}
-
-fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }
 
 /// Whether a request names a host that is ours: a page in some browser may have been given our

@@ -142,6 +142,13 @@ async fn a_batch_is_as_long_as_its_limit_and_no_longer() {
         let status = client.check_batch(batch(length)).await.unwrap_err();
         assert_eq!(status.code(), code, "{length}: {status}");
     }
+    // F18: at its full size it is over the limit of messages, or of batches.
+    let status = client.check_batch(batch(10_000)).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    let roomy = Running::start("[limits]\nmessage_bytes = 4194304\n").await;
+    let mut client = roomy.client().await;
+    let status = client.check_batch(batch(10_000)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
 }
 
 #[tokio::test]

@@ -7,8 +7,7 @@
 
 mod batch;
 mod hostile;
-mod kit;
-mod program;
+pub(crate) mod kit;
 mod raw;
 mod restart;
 mod stream;
