@@ -169,7 +169,7 @@ pub(in crate::policy) fn as_number(value: &CedarValue) -> Option<(Scale, i64)> {
     if let Some(value) = long(value) {
         return Some((Scale::Long, value));
     }
-    if let Some(length) = call("toMilliseconds", &[value.clone()]) {
+    if let Some(length) = call("toMilliseconds", std::slice::from_ref(value)) {
         return Some((Scale::Duration, long(&length)?));
     }
     let since = call("durationSince", &[value.clone(), epoch()?])?;

@@ -3,6 +3,9 @@
 //! They are derived from the condition itself: `a == b` suggests a value for either side, `in` a
 //! parent, `contains` a member. Whoever uses one decides again to see whether it does what it should.
 
+mod members;
+mod solve;
+
 use std::collections::BTreeMap;
 
 use cedar_policy_core::{
@@ -12,11 +15,11 @@ use cedar_policy_core::{
 use smol_str::SmolStr;
 
 use super::{
-    CedarValue, Entities, Evaluator, Rule, Uid, find,
+    CedarValue, Entities, Evaluator, Rule, bool, find,
     parts::{Part, Shape, shape},
-    value::{Scale, as_bool, as_entity, as_number, as_record, as_set, as_text, of_number},
+    string,
+    value::{as_bool, as_entity, as_number, as_record, as_set, as_text, of_number},
 };
-use super::{bool, entity_value, string};
 use crate::policy::{
     change::{Change, Edit, Root, Spot, member_at, some_value},
     schema::{ActionDef, Schema},
@@ -205,101 +208,6 @@ impl<'a> Ways<'a> {
         ways
     }
 
-    /// Changes by which an expression has a value.
-    fn solve(&self, expr: &Expr, target: &CedarValue, literal: bool) -> Vec<Way> {
-        let number = as_number(target);
-        let solved = |expr: &Expr, scale: Scale, number: Option<i64>, literal| {
-            let value = number.and_then(|number| of_number(scale, number));
-            value.map_or_else(Vec::new, |value| self.solve(expr, &value, literal))
-        };
-        let number_of = |expr: &Expr| self.value(expr).as_ref().and_then(as_number);
-        match expr.expr_kind() {
-            ExprKind::GetAttr { .. } => {
-                let change = self.edit(expr, Edit::Set(target.clone()), literal);
-                change.map(|change| vec![change]).into_iter().collect()
-            }
-            ExprKind::If {
-                test_expr,
-                then_expr,
-                else_expr,
-            } => match self.value(test_expr).as_ref().and_then(as_bool) {
-                Some(true) => self.solve(then_expr, target, literal),
-                Some(false) => self.solve(else_expr, target, literal),
-                None => Vec::new(),
-            },
-            ExprKind::UnaryApp {
-                op: UnaryOp::Neg,
-                arg,
-            } => {
-                let negated = number.and_then(|(_, number)| number.checked_neg());
-                solved(arg, Scale::Long, negated, literal)
-            }
-            ExprKind::BinaryApp { op, arg1, arg2 } => {
-                let Some((_, target)) = number else {
-                    return Vec::new();
-                };
-                let mut ways = Vec::new();
-                for (one, other, first) in [(arg1, arg2, true), (arg2, arg1, false)] {
-                    let Some((_, known)) = number_of(other) else {
-                        continue;
-                    };
-                    let wanted = match (op, first) {
-                        (BinaryOp::Add, _) => target.checked_sub(known),
-                        (BinaryOp::Sub, true) => target.checked_add(known),
-                        (BinaryOp::Sub, false) => known.checked_sub(target),
-                        (BinaryOp::Mul, _) => target
-                            .checked_rem(known)
-                            .filter(|rest| *rest == 0)
-                            .and_then(|_| target.checked_div(known)),
-                        _ => None,
-                    };
-                    let literal = literal && is_literal(other);
-                    ways.extend(solved(one, Scale::Long, wanted, literal));
-                }
-                ways
-            }
-            ExprKind::ExtensionFunctionApp { fn_name, args } => {
-                let Some((_, target)) = number else {
-                    return Vec::new();
-                };
-                let name = fn_name.to_string();
-                match (name.as_str(), args.as_slice()) {
-                    ("durationSince", [moment, since]) => {
-                        let mut ways = Vec::new();
-                        if let Some((_, since)) = number_of(since) {
-                            let moment_is = since.checked_add(target);
-                            ways.extend(solved(moment, Scale::Datetime, moment_is, false));
-                        }
-                        if let Some((_, moment)) = number_of(moment) {
-                            let since_is = moment.checked_sub(target);
-                            ways.extend(solved(since, Scale::Datetime, since_is, false));
-                        }
-                        // Whoever asks cannot turn the clock back; a later login is what helps.
-                        ways.reverse();
-                        ways
-                    }
-                    ("offset", [moment, by]) => match number_of(by) {
-                        Some((_, by)) => {
-                            solved(moment, Scale::Datetime, target.checked_sub(by), false)
-                        }
-                        None => Vec::new(),
-                    },
-                    ("toTime", [moment]) => {
-                        const DAY: i64 = 24 * 60 * 60 * 1000;
-                        let date = number_of(moment).map(|(_, it)| it - it.rem_euclid(DAY));
-                        let moment_is = date.and_then(|date| date.checked_add(target));
-                        solved(moment, Scale::Datetime, moment_is, false)
-                    }
-                    ("toMilliseconds", [length]) => {
-                        solved(length, Scale::Duration, Some(target), literal)
-                    }
-                    _ => Vec::new(),
-                }
-            }
-            _ => Vec::new(),
-        }
-    }
-
     fn has(&self, base: &Expr, attrs: &[SmolStr], wanted: bool) -> Vec<Way> {
         let Some(mut spot) = self.base(base) else {
             return Vec::new();
@@ -348,148 +256,6 @@ impl<'a> Ways<'a> {
                 None => as_record(value)?.get(attr).cloned(),
             },
         }
-    }
-
-    fn hierarchy(&self, child: &Expr, of: &Expr, wanted: bool) -> Vec<Way> {
-        let (Some(child_value), Some(of_value)) = (self.value(child), self.value(of)) else {
-            return Vec::new();
-        };
-        let Some(uid) = as_entity(&child_value) else {
-            return Vec::new();
-        };
-        let groups: Vec<&Uid> = match as_set(&of_value) {
-            Some(all) => all.into_iter().filter_map(as_entity).collect(),
-            None => as_entity(&of_value).into_iter().collect(),
-        };
-        let named = text(child);
-        let literal = is_literal(of);
-        if !wanted {
-            return self.leave(uid, &named, &groups).into_iter().collect();
-        }
-        let join =
-            |group: &&Uid| vec![self.parent(uid, &named, Edit::Join((*group).clone()), literal)];
-        let mut ways: Vec<Way> = groups.iter().map(join).collect();
-        for group in &groups {
-            // An entity is in itself.
-            ways.extend(self.solve(child, &entity_value((*group).clone()), literal));
-        }
-        if let (Some(entity), [_]) = (find(self.entities, uid), groups.as_slice()) {
-            let mut ancestors: Vec<&Uid> = entity.ancestors().collect();
-            ancestors.sort();
-            for ancestor in ancestors.into_iter().take(MAX_WAYS) {
-                ways.extend(self.solve(of, &entity_value(ancestor.clone()), false));
-            }
-        }
-        ways
-    }
-
-    /// Leaving every parent by which an entity is in one of `groups`.
-    pub(in crate::policy) fn leave(&self, uid: &Uid, named: &str, groups: &[&Uid]) -> Option<Way> {
-        let leads = |parent: &Uid| {
-            let above = |group: &Uid| {
-                find(self.entities, parent).is_some_and(|it| it.is_descendant_of(group))
-            };
-            groups.iter().any(|group| parent == *group || above(group))
-        };
-        if groups.contains(&uid) {
-            return None;
-        }
-        let mut parents: Vec<&Uid> = find(self.entities, uid)?
-            .parents()
-            .filter(|it| leads(it))
-            .collect();
-        parents.sort();
-        let leave = |parent: &Uid| self.parent(uid, named, Edit::Leave(parent.clone()), false);
-        Some(parents.into_iter().map(leave).collect())
-    }
-
-    /// A change of an entity's parents.
-    pub(in crate::policy) fn parent(
-        &self,
-        uid: &Uid,
-        named: &str,
-        edit: Edit,
-        literal: bool,
-    ) -> Change {
-        let spot = Spot {
-            root: Root::Entity(uid.clone()),
-            path: Vec::new(),
-            named: named.to_owned(),
-        };
-        Change {
-            spot,
-            edit,
-            literal,
-        }
-    }
-
-    fn contains(&self, set: &Expr, item: &Expr, wanted: bool) -> Vec<Way> {
-        let Some(item_value) = self.value(item) else {
-            return Vec::new();
-        };
-        let edit = match wanted {
-            true => Edit::Insert(item_value.clone()),
-            false => Edit::Remove(item_value.clone()),
-        };
-        let change = self.edit(set, edit, is_literal(item));
-        let mut ways: Vec<Way> = change.map(|change| vec![change]).into_iter().collect();
-        let members = self.value(set);
-        let members = members.as_ref().and_then(as_set).unwrap_or_default();
-        match wanted {
-            true => {
-                for member in members.into_iter().take(MAX_WAYS) {
-                    ways.extend(self.solve(item, member, is_literal(set)));
-                }
-            }
-            false => ways.extend(self.other(item, item)),
-        }
-        ways
-    }
-
-    fn contains_all(&self, set: &Expr, items: &Expr, wanted: bool) -> Vec<Way> {
-        let (Some(set_value), Some(items_value)) = (self.value(set), self.value(items)) else {
-            return Vec::new();
-        };
-        let (Some(have), Some(need)) = (as_set(&set_value), as_set(&items_value)) else {
-            return Vec::new();
-        };
-        let (in_set, in_items) = (is_literal(set), is_literal(items));
-        let missing = || need.iter().filter(|it| !have.contains(it));
-        if !wanted {
-            let remove = |it: &&CedarValue| self.edit(set, Edit::Remove((*it).clone()), in_items);
-            return need.iter().filter_map(remove).map(|it| vec![it]).collect();
-        }
-        let insert: Option<Way> = missing()
-            .map(|it| self.edit(set, Edit::Insert((*it).clone()), in_items))
-            .collect();
-        let remove: Option<Way> = missing()
-            .map(|it| self.edit(items, Edit::Remove((*it).clone()), in_set))
-            .collect();
-        insert.into_iter().chain(remove).collect()
-    }
-
-    fn contains_any(&self, set: &Expr, items: &Expr, wanted: bool) -> Vec<Way> {
-        let (Some(set_value), Some(items_value)) = (self.value(set), self.value(items)) else {
-            return Vec::new();
-        };
-        let (Some(have), Some(may)) = (as_set(&set_value), as_set(&items_value)) else {
-            return Vec::new();
-        };
-        let both = || have.iter().filter(|it| may.contains(it));
-        if !wanted {
-            let from = |expr: &Expr| {
-                let remove = |it: &&CedarValue| self.edit(expr, Edit::Remove((*it).clone()), false);
-                both().map(remove).collect::<Option<Way>>()
-            };
-            return [from(set), from(items)].into_iter().flatten().collect();
-        }
-        let mut ways = Vec::new();
-        for (one, members, other) in [(set, &may, items), (items, &have, set)] {
-            let insert =
-                |it: &&CedarValue| self.edit(one, Edit::Insert((*it).clone()), is_literal(other));
-            ways.extend(members.iter().filter_map(insert).map(|it| vec![it]));
-        }
-        ways
     }
 
     fn value(&self, expr: &Expr) -> Option<CedarValue> {
