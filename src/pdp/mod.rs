@@ -377,7 +377,7 @@ impl Trace {
             revision: self
                 .world
                 .as_ref()
-                .map(|world| world.revision)
+                .map(|world| world.revision.clone())
                 .unwrap_or_default(),
             token: self
                 .identity
