@@ -15,6 +15,7 @@ mod canonical;
 mod cli;
 mod client;
 mod example;
+mod explain;
 mod ext_authz;
 mod faces;
 mod faults;
