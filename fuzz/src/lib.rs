@@ -1,7 +1,10 @@
-//! What must hold for any input that someone outside can send to `authn`.
+//! What must hold for any input that someone outside can send: here to `authn`, in [`gateway`] by
+//! way of a gateway.
 //!
 //! Each function is a fuzz target (`cargo fuzz run token --features libfuzzer`) and runs over the
 //! seeds and their mutations in `cargo test`.
+
+pub mod gateway;
 
 use std::{str, sync::LazyLock};
 
@@ -164,6 +167,16 @@ mod tests {
     #[test]
     fn key_sets() {
         run(jwks, include_str!("../seeds/jwks.txt"));
+    }
+
+    #[test]
+    fn paths() {
+        run(gateway::path, include_str!("../seeds/path.txt"));
+    }
+
+    #[test]
+    fn questions_of_envoy() {
+        run(gateway::ext_authz, include_str!("../seeds/ext_authz.txt"));
     }
 
     #[test]

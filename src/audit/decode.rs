@@ -48,6 +48,8 @@ pub struct Recorded {
     pub latency_us: u64,
     /// Pseudonyms stand for some of its facts.
     pub redacted: bool,
+    /// It was asked for to be explained: nobody was let in by it.
+    pub explained: bool,
     /// Some of its facts were erased.
     pub erased: bool,
     /// What came of it.
@@ -263,6 +265,7 @@ fn recorded(sequence: u64, decision_id: DecisionId, line: Line<'_>, passed: &Pas
         undeclared: line.undeclared,
         latency_us: line.latency_us,
         redacted: line.redacted,
+        explained: line.explained,
         erased,
         outcome: outcome(line.outcome, words.unwrap_or_default()),
         facts: Facts { subject, asked },

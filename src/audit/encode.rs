@@ -64,6 +64,7 @@ pub(super) fn encode(
         undeclared: record.undeclared,
         latency_us: record.latency_us,
         redacted,
+        explained: record.explained,
         outcome: outcome(&record.outcome),
         subject: subject.and_then(|it| written.refer(&mut beside, sequence, it)),
         asked: None,

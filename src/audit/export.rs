@@ -115,6 +115,7 @@ fn of_record(record: &Recorded) -> Json {
         "undeclared",
         json!((record.undeclared > 0).then_some(record.undeclared)),
     );
+    put("explained", json!(record.explained.then_some(true)));
     put("redacted", json!(record.redacted.then_some(true)));
     put("erased", json!(record.erased.then_some(true)));
     match &record.outcome {

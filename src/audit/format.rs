@@ -72,6 +72,7 @@ pub(super) struct Line<'a> {
     pub(super) undeclared: usize,
     pub(super) latency_us: u64,
     pub(super) redacted: bool,
+    pub(super) explained: bool,
     pub(super) outcome: LineOutcome<'a>,
     pub(super) subject: Option<Ref>,
     pub(super) asked: Option<Ref>,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Claims, IssuerName, Value},
-    policy::{RecordType, Schema, Type, core::TypeName},
+    policy::{Place, RecordType, Schema, Type, core::TypeName},
 };
 
 /// Characters that no issuer's name has, so that one after `{issuer}` ends it.
@@ -23,12 +23,22 @@ const DELIMITERS: &[char] = &['|', ':', '/', '#', ' '];
 #[derive(Debug, Default)]
 pub struct Mapping {
     rules: Vec<PrincipalRule>,
-    anonymous: Option<(TypeName, String)>,
+    anonymous: Option<Anonymous>,
+}
+
+/// The `[[principal]]` table for those who present nothing.
+#[derive(Debug)]
+struct Anonymous {
+    type_name: TypeName,
+    id: String,
+    place: Place,
 }
 
 /// One `[[principal]]` table for token holders.
 #[derive(Debug)]
 pub struct PrincipalRule {
+    /// Where it is written.
+    pub place: Place,
     /// The entity type it makes.
     pub type_name: TypeName,
     issuers: Option<Vec<IssuerName>>,
@@ -135,15 +145,16 @@ impl Mapping {
     /// Per table, what is wrong.
     pub(super) fn compile(
         tables: Vec<RawPrincipal>,
+        written: &[Place],
         schema: &Schema,
         issuers: Option<&[IssuerName]>,
     ) -> Result<Self, Vec<(usize, String)>> {
         let mut mapping = Self::default();
         let mut faults = Vec::new();
         let mut places = Vec::new();
-        for (n, table) in tables.into_iter().enumerate() {
+        for ((n, table), place) in tables.into_iter().enumerate().zip(written) {
             if table.anonymous {
-                match anonymous(table, schema) {
+                match Anonymous::compile(table, place, schema) {
                     Ok(_) if mapping.anonymous.is_some() => {
                         faults.push((n, "there is an anonymous principal already".into()));
                     }
@@ -152,7 +163,7 @@ impl Mapping {
                 }
                 continue;
             }
-            match PrincipalRule::compile(table, schema) {
+            match PrincipalRule::compile(table, place, schema) {
                 Ok(rule) => {
                     mapping.rules.push(rule);
                     places.push(n);
@@ -183,7 +194,19 @@ impl Mapping {
     pub fn anonymous(&self) -> Option<(&TypeName, &str)> {
         self.anonymous
             .as_ref()
-            .map(|(name, id)| (name, id.as_str()))
+            .map(|it| (&it.type_name, it.id.as_str()))
+    }
+
+    /// Where each principal is written: the rules in order, then the anonymous one.
+    pub fn places(&self) -> impl Iterator<Item = (&Place, &TypeName)> {
+        let rules = self.rules.iter().map(|rule| (&rule.place, &rule.type_name));
+        rules.chain(self.anonymous_place())
+    }
+
+    /// Where the anonymous principal is written, and its type.
+    pub fn anonymous_place(&self) -> Option<(&Place, &TypeName)> {
+        let anonymous = self.anonymous.as_ref();
+        anonymous.map(|it| (&it.place, &it.type_name))
     }
 
     /// The rules, in order.
@@ -195,7 +218,7 @@ impl Mapping {
     pub fn principal_types(&self) -> HashSet<TypeName> {
         let rules = self.rules.iter().map(|rule| rule.type_name.clone());
         rules
-            .chain(self.anonymous.iter().map(|(name, _)| name.clone()))
+            .chain(self.anonymous.iter().map(|it| it.type_name.clone()))
             .collect()
     }
 
@@ -272,7 +295,7 @@ impl Mapping {
 }
 
 impl PrincipalRule {
-    fn compile(table: RawPrincipal, schema: &Schema) -> Result<Self, String> {
+    fn compile(table: RawPrincipal, place: &Place, schema: &Schema) -> Result<Self, String> {
         let (type_name, attribute_types) = principal_type(&table.type_name, schema)?;
         let preset = table.preset.map(Preset::of);
         let id = match (&table.id, &preset) {
@@ -312,6 +335,7 @@ impl PrincipalRule {
         };
         let tests = table.when.map(OneOrMany::into_vec).unwrap_or_default();
         Ok(Self {
+            place: place.clone(),
             issuers: table
                 .issuers
                 .map(|names| names.into_iter().map(IssuerName::new).collect()),
@@ -415,26 +439,32 @@ fn claim_test(test: RawTest) -> Result<ClaimTest, String> {
     })
 }
 
-fn anonymous(table: RawPrincipal, schema: &Schema) -> Result<(TypeName, String), String> {
-    let (type_name, attributes) = principal_type(&table.type_name, schema)?;
-    if attributes.members.values().any(|member| member.required) {
-        return Err(format!(
-            "`{type_name}` has required attributes, which nobody in particular lacks"
-        ));
+impl Anonymous {
+    fn compile(table: RawPrincipal, place: &Place, schema: &Schema) -> Result<Self, String> {
+        let (type_name, attributes) = principal_type(&table.type_name, schema)?;
+        if attributes.members.values().any(|member| member.required) {
+            return Err(format!(
+                "`{type_name}` has required attributes, which nobody in particular lacks"
+            ));
+        }
+        let stateless = table.issuers.is_none()
+            && table.when.is_none()
+            && table.attributes.is_empty()
+            && table.parents.is_none()
+            && table.preset.is_none()
+            && table.stored.is_none()
+            && !table.shared_ids;
+        if !stateless {
+            return Err("an anonymous principal has only a `type` and an `id`".into());
+        }
+        let id = table.id.unwrap_or_else(|| "anonymous".to_owned());
+        schema
+            .uid_of(&type_name, &id)
+            .map_err(|fault| fault.message)?;
+        Ok(Self {
+            type_name,
+            id,
+            place: place.clone(),
+        })
     }
-    let stateless = table.issuers.is_none()
-        && table.when.is_none()
-        && table.attributes.is_empty()
-        && table.parents.is_none()
-        && table.preset.is_none()
-        && table.stored.is_none()
-        && !table.shared_ids;
-    if !stateless {
-        return Err("an anonymous principal has only a `type` and an `id`".into());
-    }
-    let id = table.id.unwrap_or_else(|| "anonymous".to_owned());
-    schema
-        .uid_of(&type_name, &id)
-        .map_err(|fault| fault.message)?;
-    Ok((type_name, id))
 }

@@ -27,5 +27,5 @@ pub use mapping::{ClaimPath, ClaimTest, Mapping, ParentRule, PrincipalRule, Test
 pub use nearby::{Nearby, WhyNot};
 pub use routes::{Matched, Route, Routes};
 pub use snapshot::{CompileOptions, Snapshot};
-pub use sources::{Source, Sources};
+pub use sources::{Owners, Source, Sources};
 pub use template::Template;

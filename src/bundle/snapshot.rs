@@ -203,7 +203,7 @@ impl Parts {
             Some(place) => Fault::at(rule, place.clone(), message),
             None => Fault::general(rule, message),
         };
-        let mapping = Mapping::compile(tables, schema, options.issuers.as_deref())
+        let mapping = Mapping::compile(tables, &places, schema, options.issuers.as_deref())
             .map_err(|found| {
                 faults.extend(
                     found

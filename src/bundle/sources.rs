@@ -47,6 +47,10 @@ struct TypeSources {
     parents: HashMap<TypeName, Source>,
 }
 
+/// Who owns the facts about entities of one type.
+#[derive(Clone, Copy, Debug)]
+pub struct Owners<'s>(Option<&'s TypeSources>);
+
 impl Sources {
     /// Reads the `[[entity]]` tables; what they leave open follows from who states facts at all.
     ///
@@ -97,25 +101,29 @@ impl Sources {
         }
     }
 
+    /// Who owns the facts about entities of one type: one look-up for all of them.
+    pub fn owners(&self, entity: &TypeName) -> Owners<'_> {
+        Owners(self.types.get(entity))
+    }
+
     /// The source of an entity type's facts, unless one is set apart.
     pub fn of_type(&self, entity: &TypeName) -> Source {
-        self.types
-            .get(entity)
-            .map_or(Source::Request, |sources| sources.source)
+        self.owners(entity).of_type()
     }
 
     /// The source of an attribute.
     pub fn of_attribute(&self, entity: &TypeName, attribute: &str) -> Source {
-        let sources = self.types.get(entity);
-        let own = sources.and_then(|sources| sources.attributes.get(attribute));
-        own.copied().unwrap_or_else(|| self.of_type(entity))
+        self.owners(entity).of_attribute(attribute)
     }
 
     /// Whether the bundle's own value of an attribute stands where its owner states none.
     pub fn is_stored_else(&self, entity: &TypeName, attribute: &str) -> bool {
-        self.types
-            .get(entity)
-            .is_some_and(|sources| sources.stored_else.contains(attribute))
+        self.owners(entity).is_stored_else(attribute)
+    }
+
+    /// The source of the parents of one type.
+    pub fn of_parent(&self, entity: &TypeName, parent: &TypeName) -> Source {
+        self.owners(entity).of_parent(parent)
     }
 
     /// Whether `entities.json` may state an attribute.
@@ -123,12 +131,30 @@ impl Sources {
         self.of_attribute(entity, attribute) == Source::Bundle
             || self.is_stored_else(entity, attribute)
     }
+}
+
+impl Owners<'_> {
+    /// The source of facts, unless one is set apart.
+    pub fn of_type(self) -> Source {
+        self.0.map_or(Source::Request, |sources| sources.source)
+    }
+
+    /// The source of an attribute.
+    pub fn of_attribute(self, attribute: &str) -> Source {
+        let own = self.0.and_then(|sources| sources.attributes.get(attribute));
+        own.copied().unwrap_or_else(|| self.of_type())
+    }
+
+    /// Whether the bundle's own value of an attribute stands where its owner states none.
+    pub fn is_stored_else(self, attribute: &str) -> bool {
+        self.0
+            .is_some_and(|sources| sources.stored_else.contains(attribute))
+    }
 
     /// The source of the parents of one type.
-    pub fn of_parent(&self, entity: &TypeName, parent: &TypeName) -> Source {
-        let sources = self.types.get(entity);
-        let own = sources.and_then(|sources| sources.parents.get(parent));
-        own.copied().unwrap_or_else(|| self.of_type(entity))
+    pub fn of_parent(self, parent: &TypeName) -> Source {
+        let own = self.0.and_then(|sources| sources.parents.get(parent));
+        own.copied().unwrap_or_else(|| self.of_type())
     }
 }
 

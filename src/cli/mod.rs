@@ -4,8 +4,10 @@ mod audit;
 mod check;
 mod completions;
 mod exit;
+mod explain;
 mod fmt;
 mod inspect;
+mod lint;
 mod new;
 mod output;
 mod route;
@@ -34,6 +36,8 @@ First steps:
       a token that it accepts
   doorward check --token - --action ReadOrder --resource 'Order::\"o-1\"'
       may the holder of the token read this order, and why?
+  doorward explain policies --case 'but no other'
+      which rules decide that, and what would have to be otherwise?
   doorward validate policies && doorward test policies
       are my policies sound, and do they decide as their cases say?
 
@@ -52,11 +56,13 @@ enum Verb {
     Serve(serve::Args),
     Token(Box<token::Args>),
     Check(Box<check::Args>),
+    Explain(Box<explain::Args>),
     Route(route::Args),
     New(new::Args),
     Validate(validate::Args),
     Test(test::Args),
     Fmt(fmt::Args),
+    Lint(lint::Args),
     #[command(subcommand)]
     Audit(audit::Verb),
     Why(audit::WhyArgs),
@@ -80,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Token(args) => token::run(*args),
         Verb::Check(args) => check::run(*args),
+        Verb::Explain(args) => explain::run(*args),
         Verb::Route(args) => route::run(args),
         Verb::Validate(args) => validate::run(args),
         Verb::Test(args) => test::run(args),
@@ -87,6 +94,7 @@ pub fn main() -> ExitCode {
         Verb::Fmt(args) => fmt::run(args),
         Verb::Audit(verb) => audit::run(verb),
         Verb::Why(args) => audit::why(&args),
+        Verb::Lint(args) => lint::run(args),
         Verb::Schema(verb) => schema::run(verb),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),

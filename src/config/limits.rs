@@ -19,10 +19,18 @@ pub struct LimitsConfig {
     pub batches: usize,
     /// Open streams of questions.
     pub streams: usize,
+    /// Explanations at once.
+    pub explanations: usize,
+    /// Explanations of one caller in a minute, as many of them at once.
+    pub explanations_per_minute: usize,
     /// Questions in a batch.
     pub batch: usize,
+    /// Questions in an AuthZEN request.
+    pub evaluations: usize,
     /// Bytes of a gRPC message.
     pub message: usize,
+    /// Bytes of a message of Envoy's `ext_authz`.
+    pub ext_authz_message: usize,
     /// The longest time for a question or a batch.
     pub deadline: Duration,
     /// How long a TLS handshake, the first bytes or a request's headers may take.
@@ -44,8 +52,14 @@ impl Default for LimitsConfig {
             checks: 4096,
             batches: 64,
             streams: 1024,
+            explanations: 2,
+            explanations_per_minute: 60,
             batch: 1000,
+            evaluations: 100,
             message: 256 * 1024,
+            // The largest header list that a proxy lets through, and a body as far as it is sent
+            // along, with room to spare: a larger message is a request that nobody decides.
+            ext_authz_message: 1024 * 1024,
             deadline: Duration::from_secs(1),
             handshake: Duration::from_secs(5),
             request: Duration::from_secs(5),
@@ -65,8 +79,12 @@ pub(super) struct RawLimits {
     checks: Option<u64>,
     batches: Option<u64>,
     streams: Option<u64>,
+    explanations: Option<u64>,
+    explanations_per_minute: Option<u64>,
     batch: Option<u64>,
+    evaluations: Option<u64>,
     message_bytes: Option<u64>,
+    ext_authz_message_bytes: Option<u64>,
     deadline_ms: Option<u64>,
     handshake_ms: Option<u64>,
     request_ms: Option<u64>,
@@ -109,12 +127,31 @@ impl RawLimits {
             checks: count("checks", &self.checks, default.checks, 1_000_000)?,
             batches: count("batches", &self.batches, default.batches, 10_000)?,
             streams: count("streams", &self.streams, default.streams, 100_000)?,
+            explanations: count(
+                "explanations",
+                &self.explanations,
+                default.explanations,
+                1000,
+            )?,
+            explanations_per_minute: count(
+                "explanations_per_minute",
+                &self.explanations_per_minute,
+                default.explanations_per_minute,
+                60_000,
+            )?,
             batch: count("batch", &self.batch, default.batch, 10_000)?,
+            evaluations: count("evaluations", &self.evaluations, default.evaluations, 1000)?,
             message: count(
                 "message_bytes",
                 &self.message_bytes,
                 default.message,
                 4 << 20,
+            )?,
+            ext_authz_message: count(
+                "ext_authz_message_bytes",
+                &self.ext_authz_message_bytes,
+                default.ext_authz_message,
+                16 << 20,
             )?,
             deadline: time(
                 "deadline_ms",
@@ -223,6 +260,8 @@ mod tests {
             ("batch = 10001", "1 to 10000"),
             ("streams_per_connection = 1001", "1 to 1000"),
             ("message_bytes = 5000000", "1 to 4194304"),
+            ("ext_authz_message_bytes = 20000000", "1 to 16777216"),
+            ("evaluations = 1001", "1 to 1000"),
             ("deadline_ms = 0", "1 to 30000"),
         ] {
             let why = limits(toml).unwrap_err();

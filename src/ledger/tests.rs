@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
-    thread,
+    sync::{Arc, LazyLock},
 };
+
+use tokio::{runtime::Runtime, task::JoinHandle};
 
 use super::{
     testing::{Dice, FakeDisk, Fault},
@@ -13,6 +14,8 @@ use super::{
 };
 
 const DIR: &str = "/ledger";
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 fn dir() -> &'static Path {
     Path::new(DIR)
@@ -46,7 +49,7 @@ fn small() -> LogOptions {
 /// A log whose writer runs on a thread.
 struct Running {
     appender: Appender<usize>,
-    writer: thread::JoinHandle<Result<(), String>>,
+    writer: JoinHandle<Result<(), String>>,
     recovery: Recovery,
 }
 
@@ -54,8 +57,7 @@ impl Running {
     fn start(disk: &FakeDisk, options: LogOptions) -> Self {
         let Opened { log, recovery } = open(disk, options).unwrap();
         let (appender, writer) = log.start(Count(0));
-        #[expect(clippy::disallowed_methods, reason = "a test has no server to ask")]
-        let writer = thread::spawn(move || writer.run());
+        let writer = RUNTIME.spawn_blocking(move || writer.run());
         Self {
             appender,
             writer,
@@ -70,13 +72,12 @@ impl Running {
 
     fn end(self) -> Result<(), String> {
         block_on(self.appender.end());
-        self.writer.join().unwrap()
+        block_on(self.writer).unwrap()
     }
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.unwrap().block_on(work)
+    RUNTIME.block_on(work)
 }
 
 fn payload(n: u64) -> Vec<u8> {

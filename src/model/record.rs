@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    BundleName, CallerName, Cause, DecisionId, Digest, EvaluationFault, Evidence, Face, Obligation,
-    Outcome, Reason, Refusal, Revision, Timestamp,
+    BundleName, CallerName, Cause, Decision, DecisionId, Digest, EvaluationFault, Evidence, Face,
+    Obligation, Outcome, Reason, Refusal, Revision, Timestamp,
 };
 
 /// A decision or a refusal, with enough to find out why and to decide it again.
@@ -39,6 +39,8 @@ pub struct Record {
     pub known: bool,
     /// What came of it.
     pub outcome: RecordOutcome,
+    /// Whether it was asked for to be explained: nobody was let in by it.
+    pub explained: bool,
     /// From the request's arrival to this record, in microseconds.
     pub latency_us: u64,
     /// How much memory those facts take until they are written, in bytes, roughly.
@@ -70,6 +72,7 @@ impl Record {
             undeclared: 0,
             known: false,
             outcome: RecordOutcome::of_refusal(refusal),
+            explained: false,
             latency_us: 0,
             weight: 0,
             evidence: Evidence::None,
@@ -105,6 +108,17 @@ pub enum RecordOutcome {
 }
 
 impl RecordOutcome {
+    /// A decision.
+    pub fn of_decision(decision: &Decision) -> Self {
+        Self::Decision {
+            outcome: decision.outcome,
+            cause: decision.cause,
+            reasons: decision.reasons.clone(),
+            errors: decision.errors.clone(),
+            obligations: decision.obligations.clone(),
+        }
+    }
+
     /// A refusal, with its precise reason.
     pub fn of_refusal(refusal: &Refusal) -> Self {
         Self::Refusal {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
+use super::pool::pool;
 use crate::{
     bundle::{Case, ExpectedOutcome, Snapshot},
     model::{Challenge, Decision, Outcome, Refusal},
@@ -77,23 +80,31 @@ impl CaseReport<'_> {
 pub fn run_cases<'s>(snapshot: &'s Snapshot, filter: Option<&str>) -> CaseReport<'s> {
     let cases = snapshot.cases.iter().flat_map(|file| &file.cases);
     let chosen = cases.filter(|case| filter.is_none_or(|text| case.name.contains(text)));
-    let ran = chosen.map(|case| Ran {
-        case,
-        failure: run_case(snapshot, case),
+    let chosen: Vec<&Case> = chosen.collect();
+    let ran = pool(|| {
+        let ran = chosen.into_par_iter().map(|case| Ran {
+            case,
+            failure: run_case(snapshot, case),
+        });
+        ran.collect()
     });
-    CaseReport { ran: ran.collect() }
+    CaseReport { ran }
 }
 
 /// Decides the question of a case.
 pub(super) fn ask(snapshot: &Snapshot, case: &Case) -> Result<Decided, Refusal> {
-    let rehearsal = Rehearsal {
+    rehearse(snapshot, &rehearsal(case))
+}
+
+/// The question of a case.
+pub(super) fn rehearsal(case: &Case) -> Rehearsal<'_> {
+    Rehearsal {
         subject: &case.subject,
         question: &case.question,
         entities: &case.entities,
         context: &case.context,
         now: case.now,
-    };
-    rehearse(snapshot, &rehearsal)
+    }
 }
 
 pub(super) fn run_case(snapshot: &Snapshot, case: &Case) -> Option<CaseFailure> {

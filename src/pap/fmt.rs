@@ -5,6 +5,7 @@ use std::{str::FromStr as _, sync::Arc};
 use cedar_policy::PolicySet;
 use cedar_policy_formatter::{Config, policies_str_to_pretty};
 
+use super::mutate::string_length;
 use crate::policy::{Fault, Lines, Place, TextLimits, check_policies};
 
 const CONFIG: Config = Config {
@@ -106,19 +107,6 @@ fn comments(text: &str) -> Vec<&str> {
         rest = from.get(length..).unwrap_or_default();
     }
     found
-}
-
-/// The length of the string literal that `text` begins with.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, char) in text.char_indices().skip(1) {
-        match char {
-            '"' if !escaped => return at + 1,
-            '\\' => escaped = !escaped,
-            _ => escaped = false,
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{
-    BundleName, Claims, Decision, DecisionId, Digest, EntityRef, Refusal, Revision,
+use crate::{
+    model::{BundleName, Claims, Decision, DecisionId, Digest, EntityRef, Refusal, Revision},
+    pip::Principal,
 };
 
 /// A decision that a face may send. Only [`super::Pdp::answer`] makes one.
@@ -15,9 +16,7 @@ pub struct Answer {
     pub(super) digest: Digest,
     pub(super) revision: Revision,
     pub(super) may_explain: bool,
-    pub(super) principal: EntityRef,
-    pub(super) anonymous: bool,
-    pub(super) claims: Option<Arc<Claims>>,
+    pub(super) principal: Arc<Principal>,
 }
 
 impl Answer {
@@ -42,18 +41,18 @@ impl Answer {
     }
 
     /// The revision of stored data it reflects.
-    pub fn revision(&self) -> Revision {
-        self.revision
+    pub fn revision(&self) -> &Revision {
+        &self.revision
     }
 
     /// Whom it is about, as the policies know them; `None` for those who presented nothing.
     pub fn principal(&self) -> Option<&EntityRef> {
-        (!self.anonymous).then_some(&self.principal)
+        (!self.principal.is_anonymous()).then(|| self.principal.name())
     }
 
     /// What the verified token says of them, if there was one.
     pub fn claims(&self) -> Option<&Claims> {
-        self.claims.as_deref()
+        self.principal.claims().map(Arc::as_ref)
     }
 
     /// Whether the caller may see places and error texts.

@@ -5,13 +5,16 @@
 mod answer;
 mod batch;
 mod decide;
+mod explain;
 mod rehearse;
 mod replay;
 mod world;
 
 pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
-pub use rehearse::{Rehearsal, rehearse};
+use explain::Explaining;
+pub use explain::{Explained, Explanation, Flip, Telling, explain};
+pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
 pub use replay::{NotReplayed, replay, replay_with};
 pub use world::{View, World};
 
@@ -27,7 +30,7 @@ use crate::{
         Facts, IssuerName, Question, Record, RecordOutcome, Refusal, Revision, Right, Subject,
         Timestamp,
     },
-    pip::{Asked, Principal, Told, drop_undeclared},
+    pip::{Asked, LivePrincipals, Principal, Told, drop_undeclared},
     policy::core::Uid,
 };
 
@@ -35,20 +38,29 @@ use crate::{
 #[derive(Debug)]
 pub struct Pdp {
     bundles: LiveBundles,
-    isolation: HashMap<BundleName, Isolation>,
+    per_bundle: HashMap<BundleName, PerBundle>,
     hosts: HashMap<String, BundleName>,
     default_bundle: Option<BundleName>,
     callers: Callers,
     tokens: Arc<TokenVerifier>,
     recorder: Recorder,
+    explaining: Explaining,
 }
 
-/// Whom one bundle lets in, within what the server trusts.
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Decide,
+    Explain,
+}
+
+/// Whom one bundle lets in, within what the server trusts, and the principals it makes of them.
 #[derive(Debug)]
-struct Isolation {
+struct PerBundle {
     issuers: Option<Vec<IssuerName>>,
     audiences: Option<Vec<String>>,
     callers: Option<Vec<CallerName>>,
+    principals: LivePrincipals,
 }
 
 /// The caller without a credential.
@@ -64,6 +76,9 @@ struct Trace {
     resolved: Option<(Uid, Uid)>,
     peer: Option<String>,
     undeclared: usize,
+    /// When the last of its stages began.
+    began: Option<Timestamp>,
+    explained: bool,
 }
 
 impl Pdp {
@@ -76,13 +91,14 @@ impl Pdp {
         tokens: Arc<TokenVerifier>,
         recorder: Recorder,
     ) -> Self {
-        let isolation = configured.iter().map(|bundle| {
-            let isolation = Isolation {
+        let per_bundle = configured.iter().map(|bundle| {
+            let its = PerBundle {
                 issuers: bundle.issuers.clone(),
                 audiences: bundle.audiences.clone(),
                 callers: bundle.callers.clone(),
+                principals: LivePrincipals::default(),
             };
-            (bundle.name.clone(), isolation)
+            (bundle.name.clone(), its)
         });
         let hosts = configured.iter().flat_map(|bundle| {
             bundle
@@ -91,13 +107,23 @@ impl Pdp {
                 .map(|host| (host.clone(), bundle.name.clone()))
         });
         Self {
-            isolation: isolation.collect(),
+            per_bundle: per_bundle.collect(),
             hosts: hosts.collect(),
             default_bundle,
             bundles,
             callers,
             tokens,
             recorder,
+            explaining: Explaining::default(),
+        }
+    }
+
+    /// Explains so often in a minute to one caller.
+    #[must_use]
+    pub fn with_explanations_per_minute(self, per_minute: usize) -> Self {
+        Self {
+            explaining: Explaining::per_minute(per_minute),
+            ..self
         }
     }
 
@@ -173,16 +199,7 @@ impl Pdp {
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
         let outcome = match &result {
-            Ok(answer) => {
-                let decision = answer.decision();
-                RecordOutcome::Decision {
-                    outcome: decision.outcome,
-                    cause: decision.cause,
-                    reasons: decision.reasons.clone(),
-                    errors: decision.errors.clone(),
-                    obligations: decision.obligations.clone(),
-                }
-            }
+            Ok(answer) => RecordOutcome::of_decision(answer.decision()),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         let receipt = (self.recorder).submit(trace.into_record(ask, decision_id, now, outcome));
@@ -199,49 +216,9 @@ impl Pdp {
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
-        trace.caller = Some(caller.name().clone());
-        let bundle = self.choose(ask, caller)?;
-        let isolation = self.isolation.get(&bundle).ok_or(Refusal::UnknownBundle)?;
-        let right = match ask.subject {
-            Subject::Entity(_) => Right::Vouch,
-            Subject::Token(_) | Subject::Anonymous => Right::Check,
-        };
-        let barred = isolation
-            .callers
-            .as_ref()
-            .is_some_and(|list| !list.contains(caller.name()));
-        if barred {
-            return Err(Refusal::CallerLacksRight { right, bundle });
-        }
-        caller.may(right, &bundle)?;
-        if ask.face.is_for_gateways() {
-            caller.may(Right::Gateway, &bundle)?;
-        }
-        if ask.at_least_revision.is_some() {
-            // Nothing is stored yet, so no revision was ever handed out.
-            return Err(Refusal::Stale);
-        }
-        let world = view.world(bundle, &self.bundles)?;
-        trace.world = Some(world.clone());
-        if ask.face.drops_undeclared() {
-            trace.undeclared = drop_undeclared(&world.snapshot, ask);
-        }
-        let began = self.recorder.lap("accept", now);
-        let who = tracing::debug_span!(target: TRACE, "authenticate")
-            .in_scope(|| self.authenticate(ask, &world, isolation, caller, now, trace))?;
-        let who = Arc::new(who);
-        trace.principal = Some(Arc::clone(&who));
-        let began = self.recorder.lap("authenticate", began);
-        let asked = Asked {
-            question: &ask.question,
-            entities: &ask.entities,
-            context: &ask.context,
-            caller: Some(caller.name()),
-            peer: match caller.may(Right::Gateway, &world.bundle) {
-                Ok(()) => ask.gateway.peer.as_deref(),
-                Err(_) => None,
-            },
-        };
+        let (world, who) = self.prepare(view, caller, ask, Purpose::Decide, now, trace)?;
+        let began = (self.recorder).lap("authenticate", trace.began.unwrap_or(now));
+        let asked = Self::asked(ask, caller, &world);
         let decided = tracing::debug_span!(target: TRACE, "decide")
             .in_scope(|| decide(&world.snapshot, &who, asked, now))?;
         self.recorder.lap("decide", began);
@@ -254,10 +231,70 @@ impl Pdp {
             digest: world.snapshot.digest,
             revision: world.revision,
             bundle: world.bundle,
-            principal: who.entity(),
-            anonymous: who.is_anonymous(),
-            claims: who.claims().cloned(),
+            principal: who,
         })
+    }
+
+    /// Holds the caller to its rights, pins the world and finds out who the subject is.
+    fn prepare(
+        &self,
+        view: &mut View,
+        caller: &Caller,
+        ask: &mut AccessRequest,
+        purpose: Purpose,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Result<(World, Arc<Principal>), Refusal> {
+        trace.caller = Some(caller.name().clone());
+        let bundle = self.choose(ask, caller)?;
+        let its = self.per_bundle.get(&bundle).ok_or(Refusal::UnknownBundle)?;
+        let right = match ask.subject {
+            Subject::Entity(_) => Right::Vouch,
+            Subject::Token(_) | Subject::Anonymous => Right::Check,
+        };
+        let barred = its
+            .callers
+            .as_ref()
+            .is_some_and(|list| !list.contains(caller.name()));
+        if barred {
+            return Err(Refusal::CallerLacksRight { right, bundle });
+        }
+        caller.may(right, &bundle)?;
+        if ask.face.is_for_gateways() {
+            caller.may(Right::Gateway, &bundle)?;
+        }
+        if purpose == Purpose::Explain {
+            self.explaining.admit(caller, &bundle, now)?;
+        }
+        if ask.at_least_revision.is_some() {
+            // Nothing is stored yet, so no revision was ever handed out.
+            return Err(Refusal::Stale);
+        }
+        let world = view.world(bundle, &self.bundles, &its.principals)?;
+        trace.world = Some(world.clone());
+        if ask.face.drops_undeclared() {
+            trace.undeclared = drop_undeclared(&world.snapshot, ask);
+        }
+        if purpose == Purpose::Decide {
+            trace.began = Some(self.recorder.lap("accept", now));
+        }
+        let who = tracing::debug_span!(target: TRACE, "authenticate")
+            .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
+        trace.principal = Some(Arc::clone(&who));
+        Ok((world, who))
+    }
+
+    fn asked<'a>(ask: &'a AccessRequest, caller: &'a Caller, world: &World) -> Asked<'a> {
+        Asked {
+            question: &ask.question,
+            entities: &ask.entities,
+            context: &ask.context,
+            caller: Some(caller.name()),
+            peer: match caller.may(Right::Gateway, &world.bundle) {
+                Ok(()) => ask.gateway.peer.as_deref(),
+                Err(_) => None,
+            },
+        }
     }
 
     /// The bundle by its name, else by the gateway's word, else by the host asked about, else the
@@ -284,14 +321,14 @@ impl Pdp {
         &self,
         ask: &AccessRequest,
         world: &World,
-        isolation: &Isolation,
+        its: &PerBundle,
         caller: &Caller,
         now: Timestamp,
         trace: &mut Trace,
-    ) -> Result<Principal, Refusal> {
+    ) -> Result<Arc<Principal>, Refusal> {
         let scope = TokenScope {
-            issuers: isolation.issuers.as_deref(),
-            audiences: isolation.audiences.as_deref(),
+            issuers: its.issuers.as_deref(),
+            audiences: its.audiences.as_deref(),
         };
         match &ask.subject {
             Subject::Token(token) => {
@@ -299,13 +336,14 @@ impl Pdp {
                     .keys
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
-                let claims = Arc::clone(identity.claims());
+                let claims = identity.claims();
+                let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
-                Principal::of_claims(&world.snapshot, claims)
+                who
             }
             Subject::Entity(facts) => {
                 check_vouch(caller, &world.bundle, facts)?;
-                Principal::vouched(&world.snapshot, facts)
+                Principal::vouched(&world.snapshot, facts).map(Arc::new)
             }
             Subject::Anonymous => match &ask.gateway.claims {
                 Some(members) if caller.may(Right::Gateway, &world.bundle).is_ok() => {
@@ -313,9 +351,9 @@ impl Pdp {
                         .keys
                         .vouched(members.clone(), &scope, now)
                         .map_err(Refusal::Unauthenticated)?;
-                    Principal::of_claims(&world.snapshot, claims)
+                    Principal::of_claims(&world.snapshot, claims).map(Arc::new)
                 }
-                _ => Principal::anonymous(&world.snapshot),
+                _ => Principal::anonymous(&world.snapshot).map(Arc::new),
             },
         }
     }
@@ -352,6 +390,8 @@ impl Trace {
             resolved,
             peer,
             undeclared,
+            began: _,
+            explained,
         } = self;
         let (bundle, snapshot, revision) = match world {
             Some(world) => (Some(world.bundle), Some(world.snapshot), world.revision),
@@ -382,6 +422,7 @@ impl Trace {
             undeclared,
             known: principal.is_some() || (named && !rejected),
             outcome,
+            explained,
             latency_us: 0,
             weight,
             evidence: Evidence::Later(Box::new(move || Facts {

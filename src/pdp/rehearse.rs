@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Decided, decide};
+use super::{
+    decide::{Decided, decide},
+    explain::{Explanation, Telling, explain},
+};
 use crate::{
     authn::suppose,
     bundle::{CaseQuestion, Snapshot, SubjectSpec},
@@ -10,7 +13,8 @@ use crate::{
         CanonicalRequest, EntityFacts, HttpAsk, Members, NamedQuestion, Question, Refusal,
         Timestamp,
     },
-    pip::{Asked, Principal},
+    pip::{Asked, Principal, gather},
+    policy::{Observed, Place, observe},
 };
 
 /// The name of the issuer of supposed claims that name none.
@@ -38,25 +42,94 @@ pub struct Rehearsal<'a> {
 /// # Errors
 /// The [`Refusal`] that the real one would meet.
 pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decided, Refusal> {
-    let now = rehearsal.now;
     let question = question(rehearsal.question)?;
-    let who = match rehearsal.subject {
+    let who = subject(snapshot, rehearsal)?;
+    decide(snapshot, &who, asked(rehearsal, &question), rehearsal.now)
+}
+
+/// Explains what [`rehearse`] says of the same question.
+///
+/// # Errors
+/// The [`Refusal`] of [`rehearse`].
+pub fn explain_rehearsal(
+    snapshot: &Snapshot,
+    rehearsal: &Rehearsal<'_>,
+    telling: Telling<'_>,
+) -> Result<Explanation, Refusal> {
+    let question = question(rehearsal.question)?;
+    let who = subject(snapshot, rehearsal)?;
+    let asked = asked(rehearsal, &question);
+    explain(snapshot, &who, asked, rehearsal.now, telling)
+}
+
+/// What a rehearsal comes across on its way to a decision.
+#[derive(Debug, Default)]
+pub struct Footprint<'s> {
+    /// Where the principal rule is written that made its principal.
+    pub principal: Option<&'s Place>,
+    /// Where the route is written that it took.
+    pub route: Option<&'s Place>,
+    /// How the conditions came out of each policy whose head matched.
+    pub observed: Vec<Observed<'s>>,
+}
+
+/// Goes the way of [`rehearse`], and tells what is on it rather than what comes of it.
+pub fn footprint<'s>(snapshot: &'s Snapshot, rehearsal: &Rehearsal<'_>) -> Footprint<'s> {
+    let mut found = Footprint {
+        principal: principal_place(snapshot, rehearsal),
+        ..Footprint::default()
+    };
+    let (Ok(question), Ok(who)) = (question(rehearsal.question), subject(snapshot, rehearsal))
+    else {
+        return found;
+    };
+    if let Question::Http(http) = &question
+        && let Ok(Some(matched)) = snapshot.routes.find(&http.request)
+    {
+        found.route = Some(&matched.route.place);
+    }
+    let gathered = gather(snapshot, &who, asked(rehearsal, &question), rehearsal.now);
+    if let Ok(gathered) = gathered
+        && (gathered.resolved.action.principals).contains(who.uid().entity_type())
+    {
+        found.observed = observe(&snapshot.policies, gathered.request, &gathered.entities);
+    }
+    found
+}
+
+fn principal_place<'s>(snapshot: &'s Snapshot, rehearsal: &Rehearsal<'_>) -> Option<&'s Place> {
+    match rehearsal.subject {
         SubjectSpec::Claims { claims, issuer } => {
             let issuer = issuer.as_deref().unwrap_or(SUPPOSED_ISSUER);
-            let claims = suppose(issuer, claims.clone(), now).map_err(Refusal::Unauthenticated)?;
-            Principal::of_claims(snapshot, claims)?
+            let claims = suppose(issuer, claims.clone(), rehearsal.now).ok()?;
+            snapshot.mapping.rule_for(&claims).map(|rule| &rule.place)
         }
-        SubjectSpec::Entity(facts) => Principal::vouched(snapshot, facts)?,
-        SubjectSpec::Anonymous => Principal::anonymous(snapshot)?,
-    };
-    let asked = Asked {
-        question: &question,
+        SubjectSpec::Entity(_) => None,
+        SubjectSpec::Anonymous => snapshot.mapping.anonymous_place().map(|(place, _)| place),
+    }
+}
+
+fn subject(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Principal, Refusal> {
+    match rehearsal.subject {
+        SubjectSpec::Claims { claims, issuer } => {
+            let issuer = issuer.as_deref().unwrap_or(SUPPOSED_ISSUER);
+            let claims =
+                suppose(issuer, claims.clone(), rehearsal.now).map_err(Refusal::Unauthenticated)?;
+            Principal::of_claims(snapshot, claims)
+        }
+        SubjectSpec::Entity(facts) => Principal::vouched(snapshot, facts),
+        SubjectSpec::Anonymous => Principal::anonymous(snapshot),
+    }
+}
+
+fn asked<'a>(rehearsal: &Rehearsal<'a>, question: &'a Question) -> Asked<'a> {
+    Asked {
+        question,
         entities: rehearsal.entities,
         context: rehearsal.context,
         caller: None,
         peer: None,
-    };
-    decide(snapshot, &who, asked, now)
+    }
 }
 
 fn question(question: &CaseQuestion) -> Result<Question, Refusal> {

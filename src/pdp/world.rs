@@ -6,6 +6,7 @@ use crate::{
     authn::TrustedKeys,
     bundle::{LiveBundles, Snapshot},
     model::{BundleName, Refusal, Revision},
+    pip::{LivePrincipals, Principals},
 };
 
 /// One generation of everything that decides; nothing on a request's path loads any of it again.
@@ -15,6 +16,8 @@ pub struct World {
     pub bundle: BundleName,
     /// Its rules.
     pub snapshot: Arc<Snapshot>,
+    /// The principals that these rules make of tokens.
+    pub principals: Arc<Principals>,
     /// The keys that are trusted.
     pub keys: Arc<TrustedKeys>,
     /// The revision of stored data.
@@ -41,6 +44,7 @@ impl View {
         &mut self,
         bundle: BundleName,
         bundles: &LiveBundles,
+        principals: &LivePrincipals,
     ) -> Result<World, Refusal> {
         if let Some(pinned) = self.worlds.iter().find(|world| world.bundle == bundle) {
             return Ok(pinned.clone());
@@ -51,6 +55,7 @@ impl View {
         })?;
         let world = World {
             bundle,
+            principals: principals.of(&snapshot),
             snapshot,
             keys: Arc::clone(&self.keys),
             revision: Revision::default(),

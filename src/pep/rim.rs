@@ -37,6 +37,11 @@ impl Rim {
         }
     }
 
+    /// Whether its requests are for us by our own name; gateways pass their client's on.
+    pub fn is_of_one_host(self) -> bool {
+        self != Self::ForwardAuth
+    }
+
     /// The answer of a handler, unless its library answered in its place with what this protocol
     /// must not say.
     pub fn settle(self, response: Response<Body>) -> Response<Body> {

@@ -89,11 +89,10 @@ fn supply(
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Option<CedarValue>, Refusal> {
-    let claims = who.claims.as_deref();
     Ok(match (standard, asked.question, &member.ty) {
         (Standard::Now, ..) => core::datetime(now),
-        (Standard::Token, ..) => claims.and_then(token),
-        (Standard::Actor, ..) => claims.and_then(actor),
+        (Standard::Token, ..) => who.token(),
+        (Standard::Actor, ..) => who.actor(),
         (Standard::Caller, ..) => asked
             .caller
             .map(|caller| record([("name", core::string(caller.as_str()))])),
@@ -130,7 +129,8 @@ fn action(
     })
 }
 
-fn token(claims: &Claims) -> Option<CedarValue> {
+/// What `context.token` says of these claims.
+pub(super) fn token(claims: &Claims) -> Option<CedarValue> {
     let texts = |texts: &[String]| core::set(texts.iter().map(|text| core::string(text)).collect());
     let mut token = vec![
         ("issuer", core::string(claims.issuer.as_str())),
@@ -160,7 +160,8 @@ fn token(claims: &Claims) -> Option<CedarValue> {
     Some(record(token))
 }
 
-fn actor(claims: &Claims) -> Option<CedarValue> {
+/// What `context.actor` says of these claims.
+pub(super) fn actor(claims: &Claims) -> Option<CedarValue> {
     let actor = claims.actor.as_ref()?;
     let subject = ("subject", core::string(&actor.subject));
     let issuer = actor

@@ -1,14 +1,19 @@
 //! What a request states about entities, held to the schema and to who owns which fact.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Display,
+};
 
 use smol_str::SmolStr;
 
+use super::stored::Stored;
 use crate::{
     bundle::{Matched, Snapshot, Source},
     model::{EntityFacts, EntityRef, Refusal, Value},
     policy::{
-        core::{self, CedarValue, TypeName, Uid},
+        EntityTypeDef,
+        core::{CedarValue, TypeName, Uid},
         read, typed_members,
     },
 };
@@ -17,7 +22,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Stated {
     pub(super) uid: Uid,
-    pub(super) type_name: TypeName,
     pub(super) attributes: BTreeMap<SmolStr, CedarValue>,
     pub(super) parents: HashSet<Uid>,
 }
@@ -28,43 +32,54 @@ impl Stated {
         snapshot: &Snapshot,
         facts: &EntityFacts,
         source: Source,
-        root: &str,
+        root: &dyn Display,
     ) -> Result<Self, Refusal> {
-        let schema = &snapshot.schema;
-        let (type_name, uid) = entity_name(snapshot, &facts.uid, root)?;
-        let def = schema
-            .entity_type(type_name)
-            .ok_or_else(|| unknown_type(&facts.uid, root))?;
-        let attributes =
-            typed_members(&facts.attributes, &def.attributes, schema).map_err(|fault| {
+        let (def, uid) = entity_name(snapshot, &facts.uid, root)?;
+        let owners = snapshot.sources.owners(&def.name);
+        let attributes = typed_members(&facts.attributes, &def.attributes, &snapshot.schema)
+            .map_err(|fault| {
                 Refusal::Malformed(vec![fault.violation(&format!("{root}.attributes"))])
             })?;
         for name in attributes.keys() {
-            let owner = snapshot.sources.of_attribute(type_name, name);
+            let owner = owners.of_attribute(name);
             if owner != source {
                 return Err(not_owned(format!("{root}.attributes.{name}"), owner));
             }
         }
         let mut parents = HashSet::new();
         for (n, parent) in facts.parents.iter().enumerate() {
-            let at = format!("{root}.parents.{n}");
+            let at = format_args!("{root}.parents.{n}");
             let (parent_type, parent) = entity_name(snapshot, parent, &at)?;
+            let parent_type = &parent_type.name;
             if !def.ancestors.contains(parent_type) {
-                let message = format!("a `{type_name}` is never in a `{parent_type}`");
-                return Err(Refusal::malformed(at, "parent_type", message));
+                let message = format!("a `{}` is never in a `{parent_type}`", def.name);
+                return Err(Refusal::malformed(at.to_string(), "parent_type", message));
             }
-            let owner = snapshot.sources.of_parent(type_name, parent_type);
+            let owner = owners.of_parent(parent_type);
             if owner != source {
-                return Err(not_owned(at, owner));
+                return Err(not_owned(at.to_string(), owner));
             }
             parents.insert(parent);
         }
         Ok(Self {
-            type_name: type_name.clone(),
             uid,
             attributes,
             parents,
         })
+    }
+
+    /// An entity about which nothing is stated yet.
+    pub(super) fn bare(uid: Uid) -> Self {
+        Self {
+            uid,
+            attributes: BTreeMap::new(),
+            parents: HashSet::new(),
+        }
+    }
+
+    /// Its entity type.
+    pub(super) fn type_name(&self) -> &TypeName {
+        self.uid.entity_type()
     }
 
     /// Checks that nothing required of `source` is missing.
@@ -72,19 +87,19 @@ impl Stated {
         &self,
         snapshot: &Snapshot,
         source: Source,
-        root: &str,
+        root: &dyn Display,
     ) -> Result<(), Refusal> {
-        let Some(def) = snapshot.schema.entity_type(&self.type_name) else {
+        let Some(def) = snapshot.schema.entity_type(self.type_name()) else {
             return Ok(());
         };
+        let owners = snapshot.sources.owners(&def.name);
         for (name, member) in &def.attributes.members {
-            let owned = snapshot.sources.of_attribute(&self.type_name, name) == source;
             if member.required
-                && owned
                 && !self.attributes.contains_key(name)
-                && !is_stored_else(snapshot, &self.type_name, &self.uid, name)
+                && owners.of_attribute(name) == source
+                && !is_stored_else(snapshot, &self.uid, name)
             {
-                let message = format!("is required of every `{}`", self.type_name);
+                let message = format!("is required of every `{}`", def.name);
                 return Err(Refusal::malformed(
                     format!("{root}.attributes.{name}"),
                     "missing_member",
@@ -97,18 +112,40 @@ impl Stated {
 }
 
 /// Everything that the subject's side and the request state, by entity.
-#[derive(Debug, Default)]
-pub(super) struct Overlay {
-    entities: HashMap<Uid, Stated>,
+#[derive(Debug)]
+pub(super) struct Overlay<'p> {
+    principal: &'p Stated,
+    /// By the request; about the principal too, where others own facts about it.
+    stated: BTreeMap<Uid, Stated>,
 }
 
-impl Overlay {
-    pub(super) fn get(&self, uid: &Uid) -> Option<&Stated> {
-        self.entities.get(uid)
+impl<'p> Overlay<'p> {
+    /// What the principal's own side states.
+    pub(super) fn new(principal: &'p Stated) -> Self {
+        Self {
+            principal,
+            stated: BTreeMap::new(),
+        }
     }
 
-    pub(super) fn contains(&self, uid: &Uid) -> bool {
-        self.entities.contains_key(uid)
+    /// Whether the request states something about an entity.
+    pub(super) fn is_stated(&self, uid: &Uid) -> bool {
+        self.stated.contains_key(uid)
+    }
+
+    /// The attributes that are stated of an entity.
+    pub(super) fn attributes(&self, uid: &Uid) -> impl Iterator<Item = (&SmolStr, &CedarValue)> {
+        self.about(uid).flat_map(|stated| &stated.attributes)
+    }
+
+    /// The parents that are stated of an entity.
+    pub(super) fn parents(&self, uid: &Uid) -> impl Iterator<Item = &Uid> {
+        self.about(uid).flat_map(|stated| &stated.parents)
+    }
+
+    fn about(&self, uid: &Uid) -> impl Iterator<Item = &Stated> {
+        let own = (self.principal.uid == *uid).then_some(self.principal);
+        self.stated.get(uid).into_iter().chain(own)
     }
 
     /// Adds what the request states about an entity.
@@ -116,36 +153,20 @@ impl Overlay {
         &mut self,
         snapshot: &Snapshot,
         facts: &EntityFacts,
-        root: &str,
+        root: &dyn Display,
     ) -> Result<Uid, Refusal> {
         let stated = Stated::read(snapshot, facts, Source::Request, root)?;
         stated.require(snapshot, Source::Request, root)?;
         let uid = stated.uid.clone();
-        if self.entities.insert(uid.clone(), stated).is_some() {
+        if self.stated.insert(uid.clone(), stated).is_some() {
             let message = format!("entity `{uid}` is stated twice");
-            return Err(Refusal::malformed(root, "duplicate_entity", message));
+            return Err(Refusal::malformed(
+                root.to_string(),
+                "duplicate_entity",
+                message,
+            ));
         }
         Ok(uid)
-    }
-
-    /// Adds the principal's facts to whatever the request states of it: each has its own owner.
-    pub(super) fn principal(&mut self, principal: &super::Principal) {
-        let stated = self
-            .entities
-            .entry(principal.uid.clone())
-            .or_insert_with(|| Stated {
-                uid: principal.uid.clone(),
-                type_name: principal.type_name.clone(),
-                attributes: BTreeMap::new(),
-                parents: HashSet::new(),
-            });
-        stated.attributes.extend(
-            principal
-                .attributes
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        stated.parents.extend(principal.parents.iter().cloned());
     }
 
     /// Takes what a URL says of the resource: a check wherever someone else states or owns the fact,
@@ -157,30 +178,21 @@ impl Overlay {
         matched: &Matched<'_>,
     ) -> Result<(), Refusal> {
         let root = "http.path";
-        let (type_name, _) = entity_name(snapshot, &matched.resource, root)?;
-        let type_name = type_name.clone();
-        let schema = &snapshot.schema;
-        let def = schema
-            .entity_type(&type_name)
-            .ok_or_else(|| unknown_type(&matched.resource, root))?;
-        let declared = self.entities.contains_key(resource);
-        let mut stated = Stated {
-            uid: resource.clone(),
-            type_name: type_name.clone(),
-            attributes: BTreeMap::new(),
-            parents: HashSet::new(),
-        };
+        let (def, _) = entity_name(snapshot, &matched.resource, &root)?;
+        let owners = snapshot.sources.owners(&def.name);
+        // Facts of the principal are known facts, should it be the resource as well.
+        let declared = self.about(resource).next().is_some();
+        let mut stated = Stated::bare(resource.clone());
         for (name, text) in &matched.attributes {
             let (name, member) = def.attributes.members.get_key_value(*name).ok_or_else(|| {
                 Refusal::malformed(root, "unknown_member", format!("`{name}` is not declared"))
             })?;
-            let value = read(&Value::String(text.clone()), &member.ty, schema)
+            let value = read(&Value::String(text.clone()), &member.ty, &snapshot.schema)
                 .map_err(|fault| Refusal::Malformed(vec![fault.violation(root)]))?;
-            let owned_elsewhere = snapshot.sources.of_attribute(&type_name, name)
-                != Source::Request
-                || is_stored_else(snapshot, &type_name, resource, name);
+            let owned_elsewhere = owners.of_attribute(name) != Source::Request
+                || is_stored_else(snapshot, resource, name);
             if declared || owned_elsewhere {
-                if self.known_attribute(snapshot, resource, name).as_ref() != Some(&value) {
+                if self.known_attribute(snapshot, resource, name) != Some(&value) {
                     return Err(Refusal::ResourceMismatch {
                         path: name.to_string(),
                     });
@@ -190,11 +202,11 @@ impl Overlay {
             }
         }
         for parent in &matched.parents {
-            let (parent_type, parent) = entity_name(snapshot, parent, root)?;
-            if declared || snapshot.sources.of_parent(&type_name, parent_type) != Source::Request {
+            let (parent_type, parent) = entity_name(snapshot, parent, &root)?;
+            if declared || owners.of_parent(&parent_type.name) != Source::Request {
                 if !self.known_parent(snapshot, resource, &parent) {
                     return Err(Refusal::ResourceMismatch {
-                        path: parent_type.to_string(),
+                        path: parent_type.name.to_string(),
                     });
                 }
             } else {
@@ -202,62 +214,59 @@ impl Overlay {
             }
         }
         if !declared {
-            stated.require(snapshot, Source::Request, root)?;
-            self.entities.insert(resource.clone(), stated);
+            stated.require(snapshot, Source::Request, &root)?;
+            self.stated.insert(resource.clone(), stated);
         }
         Ok(())
     }
 
-    fn known_attribute(&self, snapshot: &Snapshot, uid: &Uid, name: &str) -> Option<CedarValue> {
+    fn known_attribute<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        uid: &Uid,
+        name: &str,
+    ) -> Option<&'a CedarValue> {
         let stated = self
-            .entities
-            .get(uid)
-            .and_then(|stated| stated.attributes.get(name).cloned());
-        stated.or_else(|| core::attributes(snapshot.entities.get(uid)?).remove(name))
+            .about(uid)
+            .find_map(|stated| stated.attributes.get(name));
+        stated.or_else(|| Stored::of(snapshot).attribute(uid, name))
     }
 
     fn known_parent(&self, snapshot: &Snapshot, uid: &Uid, parent: &Uid) -> bool {
-        let stated = self
-            .entities
-            .get(uid)
-            .is_some_and(|stated| stated.parents.contains(parent));
-        let stored = snapshot
-            .entities
-            .get(uid)
-            .is_some_and(|entity| entity.is_descendant_of(parent));
-        stated || stored
+        let stored = || {
+            Stored::of(snapshot)
+                .get(uid)
+                .is_some_and(|entity| entity.is_descendant_of(parent))
+        };
+        self.parents(uid).any(|stated| stated == parent) || stored()
     }
 }
 
 /// Whether the bundle has a value of an attribute that stands where its owner states none.
-pub(super) fn is_stored_else(
-    snapshot: &Snapshot,
-    type_name: &TypeName,
-    uid: &Uid,
-    attribute: &str,
-) -> bool {
-    let stored = || snapshot.entities.get(uid);
-    snapshot.sources.is_stored_else(type_name, attribute)
-        && stored().is_some_and(|entity| core::attributes(entity).contains_key(attribute))
+pub(super) fn is_stored_else(snapshot: &Snapshot, uid: &Uid, attribute: &str) -> bool {
+    snapshot
+        .sources
+        .is_stored_else(uid.entity_type(), attribute)
+        && Stored::of(snapshot).attribute(uid, attribute).is_some()
 }
 
 /// The type and name of an entity that a request names.
 pub(super) fn entity_name<'s>(
     snapshot: &'s Snapshot,
     uid: &EntityRef,
-    root: &str,
-) -> Result<(&'s TypeName, Uid), Refusal> {
-    let schema = &snapshot.schema;
-    let type_name = schema
-        .type_name(&uid.type_name)
+    root: &dyn Display,
+) -> Result<(&'s EntityTypeDef, Uid), Refusal> {
+    let def = snapshot
+        .schema
+        .type_named(&uid.type_name)
         .ok_or_else(|| unknown_type(uid, root))?;
-    let uid = schema
-        .uid_of(type_name, &uid.id)
-        .map_err(|fault| Refusal::Malformed(vec![fault.within("id").violation(root)]))?;
-    Ok((type_name, uid))
+    let uid = def.uid_of(&uid.id).map_err(|fault| {
+        Refusal::Malformed(vec![fault.within("id").violation(&root.to_string())])
+    })?;
+    Ok((def, uid))
 }
 
-fn unknown_type(uid: &EntityRef, root: &str) -> Refusal {
+fn unknown_type(uid: &EntityRef, root: &dyn Display) -> Refusal {
     let message = format!("the bundle's schema has no entity type `{}`", uid.type_name);
     Refusal::malformed(format!("{root}.type"), "unknown_type", message)
 }

@@ -7,11 +7,17 @@ mod declared;
 mod facts;
 mod gather;
 mod principal;
+mod principals;
 mod question;
 mod recorded;
+mod slice;
+mod stored;
+mod suppose;
 
 pub use declared::drop_undeclared;
 pub use gather::{Gathered, gather};
 pub use principal::Principal;
+pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};
 pub use recorded::{Told, asked_again};
+pub use suppose::Supposing;

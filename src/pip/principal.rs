@@ -2,16 +2,22 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use smol_str::SmolStr;
 
+use super::{
+    context,
+    facts::{Stated, is_stored_else},
+    slice,
+    stored::Stored,
+};
 use crate::{
     bundle::{PrincipalRule, Snapshot, Source},
     model::{Claims, EntityFacts, EntityRef, Refusal, Rejection, RejectionCode, Timestamp, Value},
     policy::{
-        core::{CedarValue, TypeName, Uid},
+        core::{CedarValue, Entity, Uid},
         read,
     },
 };
@@ -20,14 +26,19 @@ use crate::{
 const MAX_PARENTS: usize = 1_000;
 
 /// The subject of a question as the bundle's policies know it.
-#[derive(Clone)]
+///
+/// It holds for the snapshot that it was made by, since its entity has what that one stores of it and
+/// of its ancestors. Nothing of a request is in it, so requests of one subject may share it.
 pub struct Principal {
-    pub(super) uid: Uid,
-    pub(super) type_name: TypeName,
-    pub(super) attributes: BTreeMap<SmolStr, CedarValue>,
-    pub(super) parents: HashSet<Uid>,
-    pub(super) claims: Option<Arc<Claims>>,
-    pub(super) anonymous: bool,
+    stated: Stated,
+    /// What its own side states and what is stored, with all ancestors.
+    entity: Arc<Entity>,
+    name: EntityRef,
+    claims: Option<Arc<Claims>>,
+    /// `context.token` and `context.actor`, made when an action first asks for them.
+    token: OnceLock<Option<CedarValue>>,
+    actor: OnceLock<Option<CedarValue>>,
+    anonymous: bool,
 }
 
 impl Principal {
@@ -35,7 +46,7 @@ impl Principal {
     ///
     /// # Errors
     /// [`Refusal::Unauthenticated`] when no rule makes a principal of them, or a mapped claim does not
-    /// have the type that the schema gives its attribute.
+    /// have the type that the schema gives its attribute; as of [`Self::vouched`] for its hierarchy.
     pub fn of_claims(snapshot: &Snapshot, claims: Arc<Claims>) -> Result<Self, Refusal> {
         let rule = snapshot.mapping.rule_for(&claims).ok_or_else(|| {
             let issuer = &claims.issuer;
@@ -44,50 +55,40 @@ impl Principal {
             ))
         })?;
         let uid = subject_id(rule, &claims, snapshot)?;
-        let attributes = attributes(rule, &uid, &claims, snapshot)?;
-        let parents = parents(rule, &claims, snapshot)?;
-        if rule.stored_required && snapshot.entities.get(&uid).is_none() {
+        let stated = Stated {
+            attributes: attributes(rule, &uid, &claims, snapshot)?,
+            parents: parents(rule, &claims, snapshot)?,
+            uid,
+        };
+        if rule.stored_required && Stored::of(snapshot).get(&stated.uid).is_none() {
             return Err(unmapped(
                 "the principal must be a stored entity, and is not".into(),
             ));
         }
-        Ok(Self {
-            uid,
-            type_name: rule.type_name.clone(),
-            attributes,
-            parents,
-            claims: Some(claims),
-            anonymous: false,
-        })
+        Self::new(snapshot, stated, Some(claims), false)
     }
 
     /// The principal that a caller vouches for, in place of a token.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`] when the schema or the fact sources do not allow what is stated.
+    /// [`Refusal::Malformed`] when the schema or the fact sources do not allow what is stated, or it
+    /// would be its own ancestor; [`Refusal::TooLarge`] for too many ancestors.
     pub fn vouched(snapshot: &Snapshot, facts: &EntityFacts) -> Result<Self, Refusal> {
         let root = "subject";
-        let stated = super::facts::Stated::read(snapshot, facts, Source::Token, root)?;
+        let stated = Stated::read(snapshot, facts, Source::Token, &root)?;
         let types = snapshot.mapping.principal_types();
-        let applies =
-            |action: &crate::policy::ActionDef| action.principals.contains(&stated.type_name);
-        if !types.contains(&stated.type_name) && !snapshot.schema.actions().iter().any(applies) {
-            let message = format!("type `{}` is no principal of any action", stated.type_name);
+        let type_name = stated.type_name();
+        let applies = |action: &crate::policy::ActionDef| action.principals.contains(type_name);
+        if !types.contains(type_name) && !snapshot.schema.actions().iter().any(applies) {
+            let message = format!("type `{type_name}` is no principal of any action");
             return Err(Refusal::malformed(
                 format!("{root}.type"),
                 "not_a_principal",
                 message,
             ));
         }
-        stated.require(snapshot, Source::Token, root)?;
-        Ok(Self {
-            uid: stated.uid,
-            type_name: stated.type_name,
-            attributes: stated.attributes,
-            parents: stated.parents,
-            claims: None,
-            anonymous: false,
-        })
+        stated.require(snapshot, Source::Token, &root)?;
+        Self::new(snapshot, stated, None, false)
     }
 
     /// The principal of those who present nothing.
@@ -100,44 +101,88 @@ impl Principal {
             .schema
             .uid_of(type_name, id)
             .map_err(|fault| unmapped(fault.message))?;
+        Self::new(snapshot, Stated::bare(uid), None, true)
+    }
+
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        stated: Stated,
+        claims: Option<Arc<Claims>>,
+        anonymous: bool,
+    ) -> Result<Self, Refusal> {
+        let id: &str = stated.uid.eid().as_ref();
         Ok(Self {
-            uid,
-            type_name: type_name.clone(),
-            attributes: BTreeMap::new(),
-            parents: HashSet::new(),
-            claims: None,
-            anonymous: true,
+            entity: slice::of_principal(Stored::of(snapshot), &stated)?,
+            name: EntityRef::new(stated.type_name().to_string(), id),
+            stated,
+            claims,
+            token: OnceLock::new(),
+            actor: OnceLock::new(),
+            anonymous,
         })
+    }
+
+    /// What its own side states of it.
+    pub(super) fn stated(&self) -> &Stated {
+        &self.stated
+    }
+
+    /// Its entity where the request states nothing of it or of its ancestors.
+    pub(super) fn shared(&self) -> &Arc<Entity> {
+        &self.entity
+    }
+
+    /// `context.token`.
+    pub(super) fn token(&self) -> Option<CedarValue> {
+        let token = || context::token(self.claims.as_deref()?);
+        self.token.get_or_init(token).clone()
+    }
+
+    /// `context.actor`.
+    pub(super) fn actor(&self) -> Option<CedarValue> {
+        let actor = || context::actor(self.claims.as_deref()?);
+        self.actor.get_or_init(actor).clone()
+    }
+
+    /// How much memory it takes, in bytes, roughly.
+    pub(super) fn weight(&self) -> u64 {
+        /// A name or a small value with its place in a map.
+        const ITEM: usize = 160;
+        let items = self.entity.ancestors().count() + self.entity.attrs_len();
+        u64::try_from(ITEM * (8 + items)).unwrap_or(u64::MAX)
     }
 
     /// The principal's entity.
     pub fn uid(&self) -> &Uid {
-        &self.uid
+        &self.stated.uid
     }
 
     /// The entity in words, for people who try out a mapping; it shows personal data.
     pub fn describe(&self) -> String {
-        let mut parents: Vec<String> = self.parents.iter().map(ToString::to_string).collect();
+        let Stated {
+            uid,
+            attributes,
+            parents,
+        } = &self.stated;
+        let mut parents: Vec<String> = parents.iter().map(ToString::to_string).collect();
         parents.sort();
         let parents = match parents.is_empty() {
             true => String::new(),
             false => format!(" in [{}]", parents.join(", ")),
         };
-        let attributes: Vec<String> = self
-            .attributes
+        let attributes: Vec<String> = attributes
             .iter()
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
         match attributes.is_empty() {
-            true => format!("{}{parents} {{ }}", self.uid),
-            false => format!("{}{parents} {{ {} }}", self.uid, attributes.join(", ")),
+            true => format!("{uid}{parents} {{ }}"),
+            false => format!("{uid}{parents} {{ {} }}", attributes.join(", ")),
         }
     }
 
     /// The principal's type and id.
-    pub fn entity(&self) -> EntityRef {
-        let id: &str = self.uid.eid().as_ref();
-        EntityRef::new(self.type_name.to_string(), id)
+    pub fn name(&self) -> &EntityRef {
+        &self.name
     }
 
     /// What the token behind it says, if there is one.
@@ -160,7 +205,7 @@ impl std::fmt::Debug for Principal {
     /// Attributes are personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Principal")
-            .field("uid", &self.uid)
+            .field("uid", self.uid())
             .finish_non_exhaustive()
     }
 }
@@ -222,12 +267,13 @@ fn attributes(
     let Some(def) = snapshot.schema.entity_type(&rule.type_name) else {
         return Ok(attributes);
     };
+    let owners = snapshot.sources.owners(&def.name);
     for (name, member) in &def.attributes.members {
-        let of_token = snapshot.sources.of_attribute(&rule.type_name, name) == Source::Token;
+        let of_token = owners.of_attribute(name) == Source::Token;
         if member.required
             && of_token
             && !attributes.contains_key(name)
-            && !super::facts::is_stored_else(snapshot, &rule.type_name, uid, name)
+            && !is_stored_else(snapshot, uid, name)
         {
             let mapped = rule.attributes.iter().find(|(mapped, _, _)| mapped == name);
             return Err(match mapped {

@@ -43,7 +43,7 @@ pub(super) fn resolve<'s>(
     snapshot: &'s Snapshot,
     who: &Principal,
     asked: Asked<'_>,
-    overlay: &mut Overlay,
+    overlay: &mut Overlay<'_>,
 ) -> Result<Resolved<'s>, Refusal> {
     if asked.entities.len() > MAX_STATED {
         return Err(Refusal::TooLarge {
@@ -52,30 +52,28 @@ pub(super) fn resolve<'s>(
         });
     }
     for (n, facts) in asked.entities.iter().enumerate() {
-        overlay.state(snapshot, facts, &format!("entities.{n}"))?;
+        overlay.state(snapshot, facts, &format_args!("entities.{n}"))?;
     }
-    let resolved = match asked.question {
+    match asked.question {
         Question::Named(named) => resolve_named(snapshot, named, overlay),
         Question::Http(http) => resolve_http(snapshot, who, http, overlay),
-    }?;
-    overlay.principal(who);
-    Ok(resolved)
+    }
 }
 
 fn resolve_named<'s>(
     snapshot: &'s Snapshot,
     named: &NamedQuestion,
-    overlay: &mut Overlay,
+    overlay: &mut Overlay<'_>,
 ) -> Result<Resolved<'s>, Refusal> {
     let action = snapshot.schema.action(&named.action).ok_or_else(|| {
         let message = format!("the bundle's schema has no action `{}`", named.action);
         Refusal::malformed("action", "unknown_action", message)
     })?;
-    let (resource_type, resource) = entity_name(snapshot, &named.resource.uid, "resource")?;
-    if !action.resources.contains(resource_type) {
+    let (resource_type, resource) = entity_name(snapshot, &named.resource.uid, &"resource")?;
+    if !action.resources.contains(&resource_type.name) {
         let message = format!(
-            "action `{}` does not apply to a `{resource_type}`",
-            named.action
+            "action `{}` does not apply to a `{}`",
+            named.action, resource_type.name
         );
         return Err(Refusal::malformed(
             "resource.type",
@@ -85,8 +83,8 @@ fn resolve_named<'s>(
     }
     let stated = !named.resource.attributes.is_empty() || !named.resource.parents.is_empty();
     // The facts may stand with the resource or among the entities, not in both.
-    if stated || !overlay.contains(&resource) {
-        overlay.state(snapshot, &named.resource, "resource")?;
+    if stated || !overlay.is_stated(&resource) {
+        overlay.state(snapshot, &named.resource, &"resource")?;
     }
     Ok(Resolved { action, resource })
 }
@@ -95,7 +93,7 @@ fn resolve_http<'s>(
     snapshot: &'s Snapshot,
     who: &Principal,
     http: &HttpAsk,
-    overlay: &mut Overlay,
+    overlay: &mut Overlay<'_>,
 ) -> Result<Resolved<'s>, Refusal> {
     let found = snapshot
         .routes
@@ -112,9 +110,7 @@ fn resolve_http<'s>(
         .schema
         .action(&matched.route.action)
         .ok_or_else(no_action)?;
-    let (_, resource) = entity_name(snapshot, &matched.resource, "http.path")?;
-    // Facts of the principal are known facts, should it be the resource as well.
-    overlay.principal(who);
+    let (_, resource) = entity_name(snapshot, &matched.resource, &"http.path")?;
     overlay.url(snapshot, &resource, &matched)?;
     Ok(Resolved { action, resource })
 }

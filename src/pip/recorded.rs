@@ -1,8 +1,11 @@
 //! The facts of a question as records keep them, and the same question again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use super::Principal;
+use super::{
+    Principal,
+    facts::{Stated, entity_name},
+};
 use crate::{
     bundle::Snapshot,
     model::{
@@ -185,12 +188,17 @@ pub fn asked_again(facts: &AskedFacts) -> Result<Question, Refusal> {
 impl Principal {
     /// What is kept of the subject.
     pub fn facts(&self) -> SubjectFacts {
-        let attributes = self.attributes.iter();
-        let mut parents: Vec<EntityRef> = self.parents.iter().map(core::stated_uid).collect();
+        let Stated {
+            uid,
+            attributes,
+            parents,
+        } = self.stated();
+        let attributes = attributes.iter();
+        let mut parents: Vec<EntityRef> = parents.iter().map(core::stated_uid).collect();
         parents.sort();
         SubjectFacts {
             entity: EntityFacts {
-                uid: core::stated_uid(self.uid()),
+                uid: core::stated_uid(uid),
                 attributes: attributes
                     .map(|(name, value)| (name.to_string(), core::stated(value)))
                     .collect(),
@@ -208,31 +216,26 @@ impl Principal {
     /// # Errors
     /// [`Refusal::Malformed`] when the bundle's schema has no such entity.
     pub fn recorded(snapshot: &Snapshot, facts: &SubjectFacts) -> Result<Self, Refusal> {
-        let schema = &snapshot.schema;
         let EntityFacts {
             uid,
             attributes,
             parents,
         } = &facts.entity;
-        let (type_name, uid) = super::facts::entity_name(snapshot, uid, "subject")?;
-        let attributes = match schema.entity_type(type_name) {
-            Some(def) => typed_members(attributes, &def.attributes, schema)
-                .map_err(|fault| Refusal::Malformed(vec![fault.violation("subject")]))?,
-            None => BTreeMap::new(),
-        };
+        let (def, uid) = entity_name(snapshot, uid, &"subject")?;
+        let attributes = typed_members(attributes, &def.attributes, &snapshot.schema)
+            .map_err(|fault| Refusal::Malformed(vec![fault.violation("subject")]))?;
         let parents = parents
             .iter()
-            .map(|parent| super::facts::entity_name(snapshot, parent, "subject.parents"))
+            .map(|parent| entity_name(snapshot, parent, &"subject.parents"))
             .map(|named| named.map(|(_, uid)| uid))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
+        let stated = Stated {
             uid,
-            type_name: type_name.clone(),
             attributes,
             parents,
-            claims: facts.token.as_ref().map(|token| Arc::new(claims_of(token))),
-            anonymous: facts.anonymous,
-        })
+        };
+        let claims = facts.token.as_ref().map(|token| Arc::new(claims_of(token)));
+        Self::new(snapshot, stated, claims, facts.anonymous)
     }
 }
 

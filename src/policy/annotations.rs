@@ -11,6 +11,17 @@ pub(super) struct Annotations {
     pub(super) advice: Option<Arc<str>>,
     pub(super) obligation: Option<Arc<str>>,
     pub(super) challenge: Option<Challenge>,
+    /// Lints that do not apply here, each with the reason.
+    pub(super) allowed_lints: Vec<AllowedLint>,
+}
+
+/// A lint that does not apply somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedLint {
+    /// Its code.
+    pub code: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
 }
 
 impl Annotations {
@@ -28,6 +39,7 @@ impl Annotations {
                 "advice" => read.advice = Some(text.into()),
                 "obligation" => read.obligation = Some(text.into()),
                 "challenge_scope" => read.challenge(scope(text)?)?,
+                "allow_lint" => read.allowed_lints = allowed_lints(text)?,
                 "step_up" => read.challenge(step_up(text)?)?,
                 _ => {}
             }
@@ -43,6 +55,23 @@ impl Annotations {
             }
         }
     }
+}
+
+/// `code: reason`, several separated by `;`.
+///
+/// # Errors
+/// When a lint has no reason.
+pub fn allowed_lints(text: &str) -> Result<Vec<AllowedLint>, String> {
+    let allowed = text.split(';').map(|one| match one.split_once(':') {
+        Some((code, reason)) if !code.trim().is_empty() && !reason.trim().is_empty() => {
+            Ok(AllowedLint {
+                code: code.trim().into(),
+                reason: reason.trim().into(),
+            })
+        }
+        _ => Err("`@allow_lint` takes `CODE: REASON`, several separated by `;`".into()),
+    });
+    allowed.collect()
 }
 
 /// RFC 6749 §3.3: scope tokens are printable ASCII without quote and backslash.
@@ -136,6 +165,19 @@ mod tests {
             "max_age=1 max_age=2",
         ] {
             check("step_up", text, None);
+        }
+    }
+
+    #[test]
+    fn a_lint_is_allowed_with_a_reason() {
+        let read = allowed_lints("a: because; b: it: is so").unwrap();
+        let read: Vec<_> = read.iter().map(|it| (&*it.code, &*it.reason)).collect();
+        assert_eq!(read, [("a", "because"), ("b", "it: is so")]);
+        for text in ["", "a", "a:", ": why", "a: why;"] {
+            assert!(
+                Annotations::read([("allow_lint", text)].into_iter()).is_err(),
+                "{text}"
+            );
         }
     }
 

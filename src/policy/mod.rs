@@ -6,8 +6,10 @@
 //! alone; the property tests hold it to Cedar's own `Authorizer`.
 
 mod annotations;
+mod change;
 pub mod core;
 mod evaluate;
+mod explain;
 mod fault;
 mod guard;
 mod index;
@@ -15,15 +17,23 @@ mod parts;
 mod schema;
 mod set;
 mod suggest;
+mod survey;
 mod typing;
 
+pub use annotations::{AllowedLint, allowed_lints};
+pub use change::{Change, Edit, Root, Spot, edited};
 pub use evaluate::{Evaluation, Request, evaluate};
+pub use explain::{
+    Ask, Came, FactKind, Finding, Findings, Near, Reach, Saw, Shown, Supposed, nearest, told,
+    weight,
+};
 pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
 pub use parts::{Condition, Observed, observe};
 pub use schema::{ActionDef, EntityTypeDef, PRELUDE, Schema, Standard};
 pub use set::{Link, ParsedPolicies, Policy, PolicySet};
 pub use suggest::{closest, suggestion};
+pub use survey::{Envs, Site, Survey};
 pub use typing::{
     Member, RecordType, Type, TypeFault, keep_declared, missing_member, read,
     read_members as typed_members, read_record as typed_record,

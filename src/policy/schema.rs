@@ -22,15 +22,18 @@ const RESERVED_NAMESPACE: &str = "Doorward";
 #[derive(Debug)]
 pub struct Schema {
     cedar: cedar_policy::Schema,
-    entity_types: HashMap<TypeName, EntityTypeDef>,
+    entity_types: HashMap<TypeName, Arc<EntityTypeDef>>,
     actions: Vec<ActionDef>,
-    type_names: HashMap<String, TypeName>,
+    /// By full name and, within the bundle's namespace, by bare name.
+    type_names: HashMap<String, Arc<EntityTypeDef>>,
     action_names: HashMap<String, usize>,
 }
 
 /// An entity type.
 #[derive(Debug)]
 pub struct EntityTypeDef {
+    /// Its full name.
+    pub name: TypeName,
     /// Its attributes.
     pub attributes: RecordType,
     /// The types that its entities may be in, directly or not.
@@ -139,14 +142,15 @@ impl Schema {
         let mut type_names = HashMap::new();
         for def in core::entity_types(&cedar)? {
             let full = def.name.to_string();
-            type_names.extend(bare(&full).map(|name| (name, def.name.clone())));
-            type_names.insert(full, def.name.clone());
-            let def_out = EntityTypeDef {
+            let def = Arc::new(EntityTypeDef {
+                name: def.name,
                 attributes: def.attributes,
                 ancestors: def.ancestors,
                 ids: def.ids,
-            };
-            entity_types.insert(def.name, def_out);
+            });
+            type_names.extend(bare(&full).map(|name| (name, Arc::clone(&def))));
+            type_names.insert(full, Arc::clone(&def));
+            entity_types.insert(def.name.clone(), def);
         }
         let entities = core::action_entities(&cedar)?;
         let mut actions = Vec::new();
@@ -213,17 +217,24 @@ impl Schema {
 
     /// The entity type of a bare or full name.
     pub fn type_name(&self, name: &str) -> Option<&TypeName> {
-        self.type_names.get(name)
+        self.type_named(name).map(|def| &def.name)
+    }
+
+    /// The definition of the entity type of a bare or full name.
+    pub fn type_named(&self, name: &str) -> Option<&EntityTypeDef> {
+        self.type_names.get(name).map(Arc::as_ref)
     }
 
     /// The definition of an entity type.
     pub fn entity_type(&self, name: &TypeName) -> Option<&EntityTypeDef> {
-        self.entity_types.get(name)
+        self.entity_types.get(name).map(Arc::as_ref)
     }
 
     /// Every entity type.
     pub fn entity_types(&self) -> impl Iterator<Item = (&TypeName, &EntityTypeDef)> {
-        self.entity_types.iter()
+        self.entity_types
+            .iter()
+            .map(|(name, def)| (name, def.as_ref()))
     }
 
     /// The action of a bare id or full name.
@@ -241,16 +252,25 @@ impl Schema {
     /// # Errors
     /// When the type is an enumeration without that id.
     pub fn uid_of(&self, type_name: &TypeName, id: &str) -> Result<Uid, TypeFault> {
-        let ids = self
-            .entity_types
-            .get(type_name)
-            .and_then(|def| def.ids.as_ref());
-        match ids {
+        match self.entity_type(type_name) {
+            Some(def) => def.uid_of(id),
+            None => Ok(core::uid(type_name, id)),
+        }
+    }
+}
+
+impl EntityTypeDef {
+    /// Names an entity of this type.
+    ///
+    /// # Errors
+    /// When the type is an enumeration without that id.
+    pub fn uid_of(&self, id: &str) -> Result<Uid, TypeFault> {
+        match &self.ids {
             Some(ids) if !ids.contains(id) => Err(TypeFault::new(
                 "unknown_id",
-                format!("is not one of the entities of `{type_name}`"),
+                format!("is not one of the entities of `{}`", self.name),
             )),
-            _ => Ok(core::uid(type_name, id)),
+            _ => Ok(core::uid(&self.name, id)),
         }
     }
 }

@@ -8,6 +8,7 @@ use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::Healt
 
 use crate::{
     admin::probe::ReadinessSource,
+    config::LimitsConfig,
     pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     proto::{self, v1::decision_service_server::DecisionServiceServer},
 };
@@ -24,7 +25,7 @@ pub(super) fn router(
     face: DecisionFace,
     ext_authz: ExtAuthzFace,
     health: HealthReporter,
-    max_message: usize,
+    limits: &LimitsConfig,
 ) -> Result<Router, String> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -32,8 +33,8 @@ pub(super) fn router(
         .build_v1()
         .map_err(|why| why.to_string())?;
     let health = tonic_health::server::HealthService::from_health_reporter(health);
-    Ok(Routes::new(face.into_service(max_message))
-        .add_service(ext_authz.into_service())
+    Ok(Routes::new(face.into_service(limits.message))
+        .add_service(ext_authz.into_service(limits.ext_authz_message))
         .add_service(HealthServer::new(health).max_decoding_message_size(SMALL))
         .add_service(reflection)
         .prepare()

@@ -144,9 +144,11 @@ impl Server {
         };
         let rpc = setup("grpc", Protocol::Grpc, tls.as_ref(), Vec::new());
         let grpc = bind(grpc, rpc, "--grpc").await?;
-        let asked = setup("http", Protocol::Http, tls.as_ref(), hosts.clone());
+        let known_by = faces.http.authzen_url.as_deref().and_then(host_of);
+        let named = own_hosts(&http, &hosts, known_by);
+        let asked = setup("http", Protocol::Http, tls.as_ref(), named);
         let http = bind(http, asked, "--http").await?;
-        let hosts = probe_hosts(&probe, hosts);
+        let hosts = own_hosts(&probe, &hosts, None);
         let probed = setup(
             "probe",
             Protocol::Http,
@@ -163,6 +165,7 @@ impl Server {
             decide,
             reload,
             limits: bundle_limits,
+            explanations_per_minute: limits.explanations_per_minute,
             data,
             dev,
             recorder: recorder.clone(),
@@ -282,7 +285,7 @@ impl Server {
         let face = DecisionFace::new(pdp, recorder, clock::now)
             .with_admission(admission)
             .with_closing(closing_streams);
-        let router = grpc::router(face, ext_authz, health.clone(), limits.message)
+        let router = grpc::router(face, ext_authz, health.clone(), &limits)
             .map_err(|why| ServerError::task("grpc listener", why))?;
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
@@ -312,8 +315,10 @@ fn bounds(limits: &LimitsConfig) -> Bounds {
         checks: limits.checks,
         batches: limits.batches,
         streams: limits.streams,
+        explanations: limits.explanations,
         deadline: limits.deadline,
         batch: limits.batch,
+        evaluations: limits.evaluations,
     }
 }
 
@@ -356,13 +361,24 @@ fn with_decision_log(
     })
 }
 
-/// The hosts that probes may name: where only this machine can ask, none but its own, lest a page in
-/// a browser here reads what is not for it.
-fn probe_hosts(probe: &ListenAddress, mut hosts: Vec<String>) -> Vec<String> {
-    if matches!(probe, ListenAddress::Tcp(_)) && probe.is_local() {
-        hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
-    }
-    hosts
+/// The hosts that requests to `listener` may name: those `listed`, and any if none is. Where only this
+/// machine can ask, its own names in any case, and nothing beyond them and the one it is `known_by`,
+/// lest a page in a browser here asks under a name that it had resolved to us.
+fn own_hosts(listener: &ListenAddress, listed: &[String], known_by: Option<String>) -> Vec<String> {
+    let local = matches!(listener, ListenAddress::Tcp(_)) && listener.is_local();
+    let own: &[&str] = match (local, listed) {
+        (true, _) => &["localhost", "127.0.0.1", "[::1]"],
+        (false, []) => return Vec::new(),
+        (false, _) => &[],
+    };
+    let own = own.iter().map(|it| (*it).to_owned());
+    listed.iter().cloned().chain(known_by).chain(own).collect()
+}
+
+/// The host of an address that the configuration has checked.
+fn host_of(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    url.host_str().map(str::to_owned)
 }
 
 impl std::fmt::Debug for Server {

@@ -413,3 +413,43 @@ async fn clients_that_stay_connected_do_not_hold_the_end_up() {
         Err(ClientError::Refused(_))
     ));
 }
+
+#[tokio::test]
+async fn a_task_that_dies_ends_the_server_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::open(config(dir.path(), &[])).await.unwrap();
+    // With nobody left to write for, the writer ends, which it never does while the server lives.
+    let path = dir.path().join("other.jsonl");
+    let (recorder, writer) = audit::open(&path, Arc::new(Metrics::new()), clock::now).unwrap();
+    drop(recorder);
+    server.writer = Some(writer);
+    let death = server.run(std::future::pending()).await.unwrap_err();
+    assert_eq!(death.to_string(), "the task `decision log` died: it ended");
+}
+
+#[track_caller]
+fn hosts(listener: &str, listed: &[&str], known_by: Option<&str>, expected: &[&str]) {
+    let listed: Vec<_> = listed.iter().map(|it| (*it).to_owned()).collect();
+    let found = own_hosts(
+        &listener.parse().unwrap(),
+        &listed,
+        known_by.and_then(host_of),
+    );
+    assert_eq!(found, expected, "{listener}");
+}
+
+#[test]
+fn a_listener_answers_to_its_own_names_where_pages_of_others_could_ask() {
+    let (here, there) = ("127.0.0.1:8181", "10.0.0.1:8181");
+    let url = Some("https://pdp.example:8443/authz");
+    hosts(here, &[], None, &["localhost", "127.0.0.1", "[::1]"]);
+    hosts(
+        here,
+        &["a"],
+        url,
+        &["a", "pdp.example", "localhost", "127.0.0.1", "[::1]"],
+    );
+    hosts(there, &[], url, &[]);
+    hosts(there, &["a"], url, &["a", "pdp.example"]);
+    hosts("unix:/run/d.sock", &[], url, &[]);
+}

@@ -1,8 +1,9 @@
 """What is Envoy's alone: its failure mode, paths as it rewrites them, its two forms of headers."""
 
+import itertools
 import textwrap
 
-from gateways import Envoy
+from gateways import Envoy, EnvoyOverHttp
 from world import SECRET, Doorward
 
 # A request target, and whether it names the public page for everyone who reads it.
@@ -44,14 +45,16 @@ PUBLIC = {"/pages/public", "/pages/public?x=/../private", "/pages/%70ublic"}
 
 
 def paths(world, check):
-    """HARDENING rows of paths: whatever reaches the service names what was decided about."""
+    """Paths that can be read in two ways: whatever reaches the service names what was decided about."""
     own = [
         ("normalize_path: true", "normalize_path: false"),
         ("merge_slashes: true", "merge_slashes: false"),
         ("REJECT_REQUEST\n                # `X", "KEEP_UNCHANGED\n                # `X"),
     ]
-    for mode, changes in [("normalising", []), ("as it came", own)]:
-        gateway = world.gateway(Envoy, changes)
+    modes = [("normalising", []), ("as it came", own)]
+    for kind, (mode, changes) in itertools.product((Envoy, EnvoyOverHttp), modes):
+        gateway = world.gateway(kind, changes)
+        name = f"{kind.name}, {mode}"
         try:
             for path, public in PATHS:
                 answer, seen = world.reached(lambda: gateway.ask("GET", path))
@@ -63,13 +66,13 @@ def paths(world, check):
                 else:
                     through = answer.status == 200 and set(reached) <= PUBLIC
                     holds = through or (answer.status in (400, 401, 403, 404) and not reached)
-                check(f"envoy, {mode}: `{path}`", holds, (answer, reached))
+                check(f"{name}: `{path}`", holds, (answer, reached))
             for headers in ([("Host", "A.Example.COM.:80")], [("Host", "a.example")]):
                 answer, seen = world.reached(lambda: gateway.ask("GET", "/pages/public", headers))
-                check(f"envoy, {mode}: host {headers[0][1]}", answer.status == 200, answer)
+                check(f"{name}: host {headers[0][1]}", answer.status == 200, answer)
             for host in ("user@a.example", "a b", "a.example:0", "a..b"):
                 answer, seen = world.reached(lambda: gateway.ask("GET", "/pages/public", [("Host", host)]))
-                check(f"envoy, {mode}: host `{host}` is none", answer.status == 400 and not seen, answer)
+                check(f"{name}: host `{host}` is none", answer.status == 400 and not seen, answer)
         finally:
             gateway.end()
 

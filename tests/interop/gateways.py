@@ -8,8 +8,9 @@ from world import ROOT, SECRET, TOOLS, Process, ask, free_port, render, until
 
 
 class Gateway:
-    """A running gateway. `body`: whether its denials carry our body. `two_readings`, `undecided` and
-    `gone`: the status when a request is malformed, when we cannot decide, when nobody answers."""
+    """A running gateway. `body`: whether its denials carry our body. `two_readings`, `undecided`,
+    `overloaded` and `gone`: the status when a request is malformed, when we cannot decide, when we
+    have too much to do, when nobody answers."""
 
     name = ""
     file = ""
@@ -17,6 +18,7 @@ class Gateway:
     body = True
     two_readings = 400
     undecided = 403
+    overloaded = 429
     gone = 500
 
     def __init__(self, directory, ports, changes=(), env=None):
@@ -85,6 +87,7 @@ class Nginx(Gateway):
     file = "nginx/nginx.conf"
     body = False
     two_readings = 500
+    overloaded = 403
 
     def command(self, config):
         secret = f'proxy_set_header X-Doorward-Caller "{self.env["DOORWARD_SECRET"]}";\n'

@@ -11,7 +11,7 @@ from pathlib import Path
 import envoy
 import library
 from gateways import Caddy, Envoy, EnvoyOverHttp, Nginx, Traefik
-from world import TARGET, Doorward, Provider, Service, until
+from world import TARGET, Busy, Doorward, Provider, Service, until
 
 PASSED, FAILED = [], []
 SPOOFED = [
@@ -226,11 +226,51 @@ def refuses_the_undecidable(world, kind):
         doorward.process.end()
 
 
+def reloads(world, gateway):
+    """New rules count as soon as they are whole; broken ones never."""
+    name = gateway.name
+    file = world.doorward.rules / "rules.cedar"
+    rules = file.read_text()
+    read = lambda: gateway.ask("GET", "/pages/public").status  # noqa: E731
+    check(f"{name}: a page is open", read() == 200)
+    try:
+        file.write_text(rules + '@id("closed") forbid (principal, action == Action::"ReadPage", resource);\n')
+        until("the new rules", lambda: read() != 200)
+        answer, seen = world.reached(lambda: gateway.ask("GET", "/pages/public"))
+        check(f"{name}: a new rule closes it", answer.status == 403 and not seen, answer)
+        file.write_text(rules + "forbid (principal, action,")
+        until("a refusal of broken rules", lambda: world.doorward.readiness().json()["degraded"])
+        answer, seen = world.reached(lambda: gateway.ask("GET", "/pages/public"))
+        check(f"{name}: broken rules do not open it", answer.status == 403 and not seen, answer)
+    finally:
+        file.write_text(rules)
+    until("the old rules", lambda: read() == 200)
+    check(f"{name}: the rules of before open it again", True)
+
+
+def refuses_overload(world, kind, changes=(), what=""):
+    """A Doorward that has one place, taken by a question whose issuer is silent."""
+    name = f"{kind.name}{what}"
+    directory = world.directory / f"overload-{name.replace(' ', '-')}"
+    with Busy(directory, world.provider) as busy:
+        gateway = world.gateway(kind, changes, ports=busy.ports)
+        try:
+            answer = gateway.ask("GET", "/pages/public")
+            check(f"{name}: with a place left a page is read", answer.status == 200, answer)
+            with busy.taken():
+                answer, seen = world.reached(lambda: gateway.ask("GET", "/pages/public"))
+            refused = answer.status == gateway.overloaded and not seen
+            check(f"{name}: with none left nothing gets through", refused, answer)
+        finally:
+            gateway.end()
+
+
 def run(world, kind):
     refuses_the_undecidable(world, kind)
+    refuses_overload(world, kind)
     gateway = world.gateway(kind)
     try:
-        for part in (allows, removes_spoofed_headers, denies, withstands_failures):
+        for part in (allows, removes_spoofed_headers, denies, reloads, withstands_failures):
             part(world, gateway)
     finally:
         gateway.end()
@@ -247,6 +287,10 @@ def main(wanted):
         parts = [(kind.name, lambda kind=kind: run(world, kind)) for kind in kinds]
         alone = [*(("envoy", part) for part in envoy.PARTS), ("axum", library.library)]
         parts += [(name, lambda part=part: part(world, check)) for name, part in alone]
+        open_door = [("failure_mode_allow: false", "failure_mode_allow: true")]
+        for kind in (Envoy, EnvoyOverHttp):
+            failing_open = lambda kind=kind: refuses_overload(world, kind, open_door, ", failing open")  # noqa: E731
+            parts.append((kind.name, failing_open))
         for name, part in parts:
             if wanted and name not in wanted:
                 continue

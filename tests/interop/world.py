@@ -1,6 +1,7 @@
 """The processes of one run: an OpenID provider, Doorward, and a service that tells what it was sent."""
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import http.server
@@ -22,6 +23,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 TOOLS = ROOT / "target/tools"
 SECRET = "interop-secret"
 HOST = "127.0.0.1"
+SILENT = "https://silent.example/"
 
 # The ports that the files of deploy/ name, by what listens there.
 DEPLOYED = {"front": 8000, "service": 9000, "grpc": 9191, "http": 8181, "admin": 9901}
@@ -209,6 +211,57 @@ class Doorward:
 
     def log(self):
         return self.process.log.read_text(errors="replace")
+
+
+class Busy(Doorward):
+    """A Doorward with one place for questions, which a question about a silent issuer's token takes."""
+
+    def __init__(self, directory, provider):
+        self.silent = socket.create_server((HOST, 0))
+        port = self.silent.getsockname()[1]
+        limits = "[limits]\nchecks = 1\ndeadline_ms = 30000\n"
+        issuer = (
+            f'[[issuer]]\nname = "silent"\nissuer = "{SILENT}"\naudiences = ["orders-api"]\n'
+            f'jwks_url = "http://{HOST}:{port}/keys"\nallow_http_loopback = true\n'
+            f'allow_addresses = ["{HOST}/32"]\n'
+        )
+        rules = Path(f"{directory}-rules")
+        shutil.copytree(HERE / "rules", rules)
+        bundle = (rules / "bundle.toml").read_text()
+        # With a second issuer, a rule must say whose subjects it is for.
+        user = 'type = "User"\n'
+        (rules / "bundle.toml").write_text(bundle.replace(user, user + 'issuers = ["corp"]\n', 1))
+        super().__init__(directory, provider, more=limits + issuer, rules=rules)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.end()
+        self.silent.close()
+
+    @contextlib.contextmanager
+    def taken(self):
+        """While the place is taken."""
+        part = lambda it: base64.urlsafe_b64encode(json.dumps(it).encode()).decode().rstrip("=")  # noqa: E731
+        now = int(time.time())
+        claims = {
+            "iss": SILENT, "aud": "orders-api", "sub": "a", "client_id": "c", "jti": "j",
+            "iat": now, "exp": now + 60,
+        }  # fmt: skip
+        header = {"alg": "RS256", "typ": "at+jwt", "kid": "k"}
+        token = f"{part(header)}.{part(claims)}.{'A' * 342}"
+        connection = http.client.HTTPConnection(HOST, self.ports["http"], timeout=60)
+        stated = {"Method": "GET", "Host": "shop.example", "Uri": "/pages/public"}
+        headers = {f"X-Forwarded-{name}": value for name, value in stated.items()}
+        headers |= {"X-Doorward-Caller": SECRET, "Authorization": f"Bearer {token}"}
+        connection.request("GET", "/forward-auth/caddy", headers=headers)
+        metrics = lambda: ask(self.ports["probe"], "GET", "/metrics", [("Host", HOST)]).body  # noqa: E731
+        until("a taken place", lambda: b'doorward_queue_depth{queue="checks"} 1\n' in metrics())
+        try:
+            yield
+        finally:
+            connection.close()
 
 
 def render(file, ports, changes=()):

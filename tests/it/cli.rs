@@ -2,18 +2,14 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
-const DOORWARD: &str = env!("CARGO_BIN_EXE_doorward");
+use crate::program::{Program, SERVE, doorward};
 
-fn doorward(dir: &Path) -> Command {
-    let mut command = Command::new(DOORWARD);
-    command.current_dir(dir).env_remove("DOORWARD_CONFIG");
-    command
-}
+const DOORWARD: &str = env!("CARGO_BIN_EXE_doorward");
 
 #[track_caller]
 fn check(output: &Output, code: i32, says: &str) {
@@ -28,82 +24,21 @@ fn run(dir: &Path, words: &[&str], code: i32, says: &str) {
     check(&doorward(dir).args(words).output().unwrap(), code, says);
 }
 
-/// A development server that ends with the test.
-struct Server {
-    child: Child,
-    addr: String,
-    welcome: String,
-}
-
-impl Server {
-    #[expect(clippy::disallowed_methods, reason = "a thread of the test's own")]
-    fn start(dir: &Path) -> Self {
-        let mut child = doorward(dir)
-            .args([
-                "serve",
-                "--dev",
-                "--grpc",
-                "127.0.0.1:0",
-                "--http",
-                "127.0.0.1:0",
-                "--probe",
-                "127.0.0.1:0",
-            ])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut welcome = String::new();
-        for line in lines.by_ref().map(Result::unwrap) {
-            welcome.push_str(&line);
-            welcome.push('\n');
-            if line.contains("AAAA") {
-                break;
-            }
-        }
-        // The rest is read away, so that the server never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        let addr = welcome
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("gRPC "));
-        Self {
-            addr: format!("http://{}", addr.unwrap().trim()),
-            child,
-            welcome,
-        }
-    }
-
-    fn stop(mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        self.child.wait().unwrap().code().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
+fn serve(dir: &Path) -> Program {
+    Program::run(doorward(dir).args(SERVE))
 }
 
 #[test]
 fn the_welcome_of_a_development_server_can_be_pasted() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
+    let server = serve(dir.path());
     let path = format!(
         "{}:{}",
         Path::new(DOORWARD).parent().unwrap().display(),
         std::env::var("PATH").unwrap()
     );
-    let commands = server
-        .welcome
+    let welcome = server.log();
+    let commands = welcome
         .lines()
         .filter(|line| line.trim().starts_with("doorward token"));
     let expected = [
@@ -131,9 +66,10 @@ fn the_welcome_of_a_development_server_can_be_pasted() {
 #[test]
 fn questions_end_with_the_code_of_their_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
+    let server = serve(dir.path());
     let ask = |words: &[&str], code, says| {
-        let words = [&["check", "--addr", &server.addr], words].concat();
+        let addr = format!("http://{}", server.grpc);
+        let words = [&["check", "--addr", &addr], words].concat();
         run(dir.path(), &words, code, says);
     };
     let page = [
@@ -190,7 +126,7 @@ fn questions_end_with_the_code_of_their_answer() {
 #[test]
 fn a_token_comes_from_standard_input_too() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
+    let server = serve(dir.path());
     let minted = doorward(dir.path())
         .args(["token", "--sub", "alice", "--scope", "orders:read"])
         .args(["--claim", "tenant=\"acme\"", "--claim", "roles=[\"clerk\"]"])
@@ -198,7 +134,8 @@ fn a_token_comes_from_standard_input_too() {
         .unwrap();
     check(&minted, 0, ".");
     let mut asking = doorward(dir.path())
-        .args(["check", "--addr", &server.addr, "--token", "-"])
+        .args(["check", "--addr", &format!("http://{}", server.grpc)])
+        .args(["--token", "-"])
         .args(["--method", "GET", "--path", "/tenants/acme/orders/o-1"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -16,6 +16,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("watch", 1),
     ("client", 1),
     ("bundle", 2),
+    ("store", 2),
     ("authn", 3),
     ("pip", 3),
     ("audit", 3),

@@ -9,23 +9,29 @@
 )]
 
 mod answers;
+mod authors;
 mod authzen;
 mod canonical;
 mod cli;
 mod client;
 mod example;
+mod explain;
 mod ext_authz;
+mod faces;
 mod faults;
 mod fit;
 mod forward_auth;
 mod isolation;
 mod kit;
 mod layers;
+mod lints;
 mod mapping;
 mod matrix;
 mod oidc;
 mod oracle;
+mod program;
 mod promises;
 mod reload;
 mod replay;
+mod tutorial;
 mod wire;

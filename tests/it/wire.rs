@@ -100,24 +100,40 @@ impl Wire {
 
     /// Sends a request of these header lines and this body.
     pub(crate) fn send(&self, method: &str, path: &str, lines: &[&str], body: &[u8]) -> Reply {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n");
-        for line in lines {
-            head.push_str(line);
-            head.push_str("\r\n");
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-        stream.write_all(head.as_bytes()).unwrap();
-        // A server that has seen enough may close before it has read all.
-        let _refused = stream.write_all(body);
-        let mut response = Vec::new();
-        let _reset = stream.read_to_end(&mut response);
-        read(&String::from_utf8(response).unwrap())
+        send(self.address, method, "evil.example", path, lines, body)
     }
+
+    /// Sends a request to `host`, without a body.
+    pub(crate) fn send_to(&self, host: &str, method: &str, path: &str, lines: &[&str]) -> Reply {
+        send(self.address, method, host, path, lines, b"")
+    }
+}
+
+/// Sends a request to `host`, of these header lines and this body.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    host: &str,
+    path: &str,
+    lines: &[&str],
+    body: &[u8],
+) -> Reply {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+    for line in lines {
+        head.push_str(line);
+        head.push_str("\r\n");
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    stream.write_all(head.as_bytes()).unwrap();
+    // A server that has seen enough may close before it has read all.
+    let _refused = stream.write_all(body);
+    let mut response = Vec::new();
+    let _reset = stream.read_to_end(&mut response);
+    read(&String::from_utf8(response).unwrap())
 }
 
 fn read(response: &str) -> Reply {

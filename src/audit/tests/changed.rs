@@ -106,4 +106,3 @@ async fn a_rewritten_chain_does_not_have_the_signatures() {
     let broken = verify(&kept.files(), None, None).unwrap_err();
     assert!(broken.what.contains("signature"), "{broken}");
 }
-

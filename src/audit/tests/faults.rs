@@ -168,4 +168,3 @@ async fn no_crash_loses_an_answered_decision() {
         assert!(whole.is_ok(), "seed {seed}: {whole:?}");
     }
 }
-

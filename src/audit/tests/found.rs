@@ -134,4 +134,3 @@ async fn queries_find_by_what_was_decided() {
         13,
     );
 }
-

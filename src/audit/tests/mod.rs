@@ -90,6 +90,7 @@ fn record(resource: &str) -> Record {
             errors: Vec::new(),
             obligations: Vec::new(),
         },
+        explained: false,
         latency_us: 0,
         weight: 500,
         evidence: Evidence::Known(Box::new(facts)),
@@ -212,4 +213,3 @@ impl Kept {
         assert!(found.what.contains(says), "{found}");
     }
 }
-

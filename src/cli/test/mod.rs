@@ -1,6 +1,7 @@
 //! `doorward test`.
 
 mod junit;
+mod measure;
 mod report;
 mod watch;
 
@@ -14,17 +15,23 @@ use super::{
     output::Style,
     told::{Form, Loaded},
 };
-use crate::pap::{run_cases, unasked_routes};
+use crate::{
+    bundle::Snapshot,
+    pap::{Coverage, lcov, mutate, run_cases},
+};
 
 const EXAMPLES: &str = "\
 Examples:
   doorward test
   doorward test policies --filter 'another tenant' --watch
-  doorward test policies --junit report.xml";
+  doorward test policies --junit report.xml --coverage --min-coverage 90
+  doorward test policies --mutate";
 
 /// Run a bundle's own cases (tests/*.yaml): does it decide as they say?
 ///
-/// Exit codes: 0 all as expected, 4 some not or there are none, 3 the bundle is not valid.
+/// With --coverage it says what the cases try out, with --mutate whether they would notice a policy
+/// that says something else. Exit codes: 0 all as expected, 4 some not, or there are none, or too
+/// little is tried out, 3 the bundle is not valid.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -40,6 +47,22 @@ pub(super) struct Args {
     /// Write what came of each case to this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Say which policies decided, which conditions were both true and false, which routes and
+    /// principal rules were used
+    #[arg(long, conflicts_with = "filter")]
+    coverage: bool,
+    /// Fail when less than this is covered, in percent
+    #[arg(long, value_name = "N", conflicts_with = "filter", value_parser = clap::value_parser!(u64).range(..=100))]
+    min_coverage: Option<u64>,
+    /// Write the coverage to this file, as LCOV
+    #[arg(long, value_name = "FILE", conflicts_with = "filter")]
+    lcov: Option<PathBuf>,
+    /// Change one effect, head or condition at a time, and list what no case notices
+    #[arg(long, conflicts_with = "filter")]
+    mutate: bool,
+    /// Try at most so many changes, spread evenly
+    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "mutate")]
+    max_mutants: usize,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
@@ -77,14 +100,50 @@ fn once(args: &Args, loaded: &Loaded, style: Style) -> Result<Exit, Failure> {
         write(file, &junit::report(&report).map_err(Failure::failed)?)?;
     }
     let mut text = report::cases(&report, style);
-    if args.filter.is_none() {
-        text.push_str(&report::routes(snapshot, &unasked_routes(snapshot), style));
-    }
-    output::print(&text)?;
-    Ok(match report.failures().next() {
+    let mut exit = match report.failures().next() {
         None => Exit::Ok,
         Some(_) => Exit::CasesFailed,
-    })
+    };
+    // Of cases that fail nobody knows what they try out.
+    if exit == Exit::Ok {
+        exit = measured(args, loaded, snapshot, style, &mut text)?;
+    }
+    output::print(&text)?;
+    Ok(exit)
+}
+
+/// How good the cases are, as far as it was asked for.
+fn measured(
+    args: &Args,
+    loaded: &Loaded,
+    snapshot: &Snapshot,
+    style: Style,
+    text: &mut String,
+) -> Result<Exit, Failure> {
+    let mut exit = Exit::Ok;
+    if args.coverage || args.min_coverage.is_some() || args.lcov.is_some() {
+        let coverage = Coverage::of(snapshot);
+        if let Some(file) = &args.lcov {
+            write(file, &lcov(&coverage, &args.directory))?;
+        }
+        if args.coverage || args.min_coverage.is_some() {
+            text.push_str(&measure::coverage(&coverage, &loaded.files, style));
+        }
+        let (least, percent) = (args.min_coverage, coverage.total().percent());
+        if let Some(least) = least.filter(|least| percent < *least) {
+            let bad = style.bad("failed");
+            text.push_str(&format!("{bad}  {percent} % covered, less than {least}\n"));
+            exit = Exit::CasesFailed;
+        }
+    }
+    if args.mutate {
+        let report = mutate(&loaded.files, snapshot, args.max_mutants);
+        text.push_str(&measure::mutants(&report, style));
+        if !report.survived.is_empty() {
+            exit = Exit::CasesFailed;
+        }
+    }
+    Ok(exit)
 }
 
 fn write(file: &PathBuf, text: &str) -> Result<(), Failure> {

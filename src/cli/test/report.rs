@@ -1,7 +1,6 @@
 //! What came of the cases, for people.
 
 use crate::{
-    bundle::{Route, Snapshot},
     cli::output::{Style, shown, shown_lines},
     pap::{CaseFailure, CaseReport},
 };
@@ -51,21 +50,6 @@ fn failed(failure: &CaseFailure, style: Style) -> String {
     ));
     for line in lines {
         out.push_str(&format!("  {:<12}{}\n", "", line.trim_start()));
-    }
-    out
-}
-
-/// Which routes no case asks about; nothing where there are no routes.
-pub(super) fn routes(snapshot: &Snapshot, unasked: &[&Route], style: Style) -> String {
-    let all = snapshot.routes.all().len();
-    if all == 0 {
-        return String::new();
-    }
-    let asked = all - unasked.len();
-    let mut out = format!("routes  {asked} of {all} asked about\n");
-    for route in unasked {
-        let place = style.dim(&route.place.to_string());
-        out.push_str(&format!("  {:<12}{route}  {place}\n", "not asked"));
     }
     out
 }

@@ -32,14 +32,7 @@ impl Asker {
         request_id: Option<&str>,
     ) -> Result<Self, Refusal> {
         let authorization = joined(&parts.headers, "authorization");
-        let secret = match bearer::subject(authorization.as_deref()) {
-            Ok(Subject::Token(secret)) => Some(secret.expose().to_owned()),
-            Ok(Subject::Anonymous | Subject::Entity(_)) => None,
-            Err(Refusal::Unauthenticated(rejection)) => {
-                return Err(Refusal::CallerUnknown(rejection));
-            }
-            Err(other) => return Err(other),
-        };
+        let secret = bearer::caller(authorization.as_deref())?;
         Ok(Self {
             credential: http::credential(parts, secret),
             bundle,

@@ -5,9 +5,6 @@ use crate::{
     pdp::{Answer, Refused},
 };
 
-/// The most questions of one request.
-const MAX_ITEMS: usize = 100;
-
 /// The questions of a request.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -41,11 +38,11 @@ impl Semantic {
     }
 }
 
-/// Reads what a request asks; without a list, or with an empty one, it is itself the question.
+/// Reads what a request asks, `most` questions if `many` are allowed; without a list, or with an empty one, it is itself the question.
 ///
 /// # Errors
 /// [`Refusal::Malformed`] and [`Refusal::TooLarge`].
-pub(super) fn read(mut request: Members, many: bool) -> Result<Batch, Refusal> {
+pub(super) fn read(mut request: Members, many: bool, most: usize) -> Result<Batch, Refusal> {
     let single = |defaults| Batch {
         defaults,
         items: vec![Value::Record(Members::new())],
@@ -61,10 +58,10 @@ pub(super) fn read(mut request: Members, many: bool) -> Result<Batch, Refusal> {
         Some(Value::Set(items)) => items,
         Some(other) => return wrong("evaluations", "an array", &other),
     };
-    if items.len() > MAX_ITEMS {
+    if items.len() > most {
         return Err(Refusal::TooLarge {
             what: "evaluations",
-            limit: MAX_ITEMS,
+            limit: most,
         });
     }
     for name in ["subject", "action", "resource", "context"] {

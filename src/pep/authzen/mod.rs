@@ -143,10 +143,22 @@ impl AuthzenFace {
             false => Class::Check,
         };
         let arrival = parts.extensions.get::<Arrival>();
+        // Whoever is slow to send holds no place.
+        let request = match arrival {
+            Some(arrival) if arrival.overloaded => Err(call().refuse(Refusal::Overloaded)),
+            _ => {
+                let read = async { body::read(&parts.headers, body).await.map(Ok) };
+                let patience = admission.time_left(None, arrival);
+                call().within(patience).answer(read).await
+            }
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(refused) => return answer::refused(&refused, asker.has_credential()),
+        };
         let whole = call().admitted(admission, class, arrival, None);
         let work = async {
-            let request = body::read(&parts.headers, body).await?;
-            let batch = batch::read(request, many)?;
+            let batch = batch::read(request, many, admission.bounds().evaluations)?;
             let mut view = pdp.view();
             let mut answers = Vec::with_capacity(batch.items.len());
             for item in &batch.items {

@@ -39,10 +39,6 @@ use crate::{
 /// The path of its one method.
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// Largest accepted message, in bytes: the largest header list a proxy lets through, and a body as
-/// far as it is sent along, with room to spare, since a larger one would be a gRPC error.
-const MAX_REQUEST: usize = 1024 * 1024;
-
 /// Of the proxy's time, so much is left for the way back: an answer that comes too late is no
 /// answer, and then the proxy's `failure_mode_allow` decides.
 const WAY_BACK: u32 = 4;
@@ -80,9 +76,9 @@ impl ExtAuthzFace {
         Self { admission, ..self }
     }
 
-    /// The service, with its message limit.
-    pub fn into_service(self) -> AuthorizationServer<Self> {
-        AuthorizationServer::new(self).max_decoding_message_size(MAX_REQUEST)
+    /// The service, accepting messages of up to `max_request` bytes.
+    pub fn into_service(self, max_request: usize) -> AuthorizationServer<Self> {
+        AuthorizationServer::new(self).max_decoding_message_size(max_request)
     }
 }
 

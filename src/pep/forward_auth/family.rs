@@ -121,6 +121,10 @@ pub(super) fn request(gateway: Gateway, parts: &Parts) -> Result<CanonicalReques
     };
     let (method, host, uri) = match &own {
         Some(own) => (member(own.method)?, member(own.host)?, member(own.uri)?),
+        None if parts.uri.authority().is_some() => {
+            let message = "comes with a host of its own: send the path alone";
+            return Err(refusal("http.path", "absolute", message));
+        }
         None => (
             parts.method.as_str(),
             member("host")?,

@@ -10,10 +10,10 @@ use tonic::{Request, metadata::MetadataMap};
 use crate::{
     model::{
         AccessRequest, AccessToken, BundleName, CallerCredential, CanonicalRequest, EntityFacts,
-        EntityRef, Face, GatewayFacts, HttpAsk, Members, NamedQuestion, Question, Refusal,
-        Rejection, RejectionCode, Subject, Value, Violation,
+        EntityRef, Face, GatewayFacts, HttpAsk, Members, NamedQuestion, Question, Refusal, Subject,
+        Value, Violation,
     },
-    pep::peer,
+    pep::{bearer, peer},
     proto::v1::{self as wire, check_request, value::Kind},
 };
 
@@ -37,7 +37,7 @@ const MAX_FAULTS: usize = 12;
 /// # Errors
 /// [`Refusal::CallerUnknown`] for a bearer that is none.
 pub(super) fn credential<T>(request: &Request<T>) -> Result<CallerCredential, Refusal> {
-    let bearer = bearer(request.metadata())?;
+    let bearer = bearer::caller(authorization(request.metadata()).as_deref())?;
     Ok(peer::of(request).credential(bearer))
 }
 
@@ -87,33 +87,14 @@ pub(super) fn to_access_request(
     }
 }
 
-/// The caller's own secret, from `authorization: Bearer …` (RFC 6750 §2.1).
-fn bearer(metadata: &MetadataMap) -> Result<Option<String>, Refusal> {
-    let refuse = |code, detail| Refusal::CallerUnknown(Rejection::new(code, detail));
-    let mut values = metadata.get_all("authorization").iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(refuse(
-            RejectionCode::MultipleCredentials,
-            "the call has several `authorization` values",
-        ));
-    }
-    let text = value.to_str().unwrap_or_default();
-    match text.split_once(' ') {
-        Some((scheme, secret))
-            if scheme.eq_ignore_ascii_case("bearer")
-                && !secret.is_empty()
-                && !secret.contains(char::is_whitespace) =>
-        {
-            Ok(Some(secret.to_owned()))
-        }
-        _ => Err(refuse(
-            RejectionCode::SchemeNotSupported,
-            "the call's `authorization` is not `Bearer` and one secret",
-        )),
-    }
+/// All values of the call's `authorization`, joined by commas as HTTP joins them; what is not text
+/// becomes U+FFFD, which no bearer holds.
+fn authorization(metadata: &MetadataMap) -> Option<String> {
+    let values = metadata.get_all("authorization").iter();
+    let texts: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_encoded_bytes()))
+        .collect();
+    (!texts.is_empty()).then(|| texts.join(","))
 }
 
 /// Where a fault is; text only when there is one.

@@ -275,9 +275,9 @@ fn the_callers_credential_is_one_bearer_secret_or_nothing() {
     credential(&["Bearer s3cret"], Ok(Some("s3cret")));
     credential(&["bearer s3cret"], Ok(Some("s3cret")));
     credential(&["Basic dTpw"], Err("scheme_not_supported"));
-    credential(&["Bearer"], Err("scheme_not_supported"));
-    credential(&["Bearer "], Err("scheme_not_supported"));
-    credential(&["Bearer a b"], Err("scheme_not_supported"));
+    credential(&["Bearer"], Err("token_malformed"));
+    credential(&["Bearer "], Err("token_malformed"));
+    credential(&["Bearer a b"], Err("token_malformed"));
     credential(&["Bearer a", "Bearer a"], Err("multiple_credentials"));
 }
 

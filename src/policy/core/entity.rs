@@ -12,7 +12,7 @@ use cedar_policy_core::{
 };
 use smol_str::SmolStr;
 
-use super::{CedarValue, Entities, Entity, TypeName, Uid};
+use super::{CedarValue, Entities, Entity, TypeName, Uid, references};
 
 /// Names an entity of a known type.
 pub fn uid(type_name: &TypeName, id: &str) -> Uid {
@@ -33,12 +33,22 @@ pub fn entity(
 }
 
 /// The attributes of an entity.
-pub fn attributes(entity: &Entity) -> BTreeMap<SmolStr, CedarValue> {
-    let known = entity.attrs().filter_map(|(name, value)| match value {
-        PartialValue::Value(value) => Some((name.clone(), value.clone())),
+pub fn attributes(entity: &Entity) -> impl Iterator<Item = (&SmolStr, &CedarValue)> {
+    entity
+        .attrs()
+        .filter_map(|(name, value)| Some((name, known(value)?)))
+}
+
+/// One attribute of an entity.
+pub fn attribute<'e>(entity: &'e Entity, name: &str) -> Option<&'e CedarValue> {
+    known(entity.get(name)?)
+}
+
+fn known(value: &PartialValue) -> Option<&CedarValue> {
+    match value {
+        PartialValue::Value(value) => Some(value),
         PartialValue::Residual(_) => None,
-    });
-    known.collect()
+    }
 }
 
 /// A set of entities, each of which already lists all of its ancestors.
@@ -78,11 +88,9 @@ pub(in crate::policy) fn action_entities(
     Ok(entities.clone())
 }
 
-/// The entities that an entity's attributes refer to.
-pub fn entity_references(entity: &Entity) -> HashSet<Uid> {
-    let values = entity.attrs().filter_map(|(_, value)| match value {
-        PartialValue::Value(value) => Some(value.all_literal_uids()),
-        PartialValue::Residual(_) => None,
-    });
-    values.flatten().collect()
+/// Calls `found` with every entity that an entity's attributes refer to, as often as they do.
+pub fn entity_references(entity: &Entity, found: &mut impl FnMut(&Uid)) {
+    for (_, value) in attributes(entity) {
+        references(value, found);
+    }
 }

@@ -233,7 +233,7 @@ pub(super) async fn serve(fixture: &Fixture, built: Built) -> (Addresses, Admiss
         .with_admission(admission.clone());
     let face = DecisionFace::new(pdp, recorder, clock).with_admission(admission.clone());
     let limits = LimitsConfig::default();
-    let grpc_router = grpc::router(face, envoy, HealthReporter::new(), limits.message).unwrap();
+    let grpc_router = grpc::router(face, envoy, HealthReporter::new(), &limits).unwrap();
     let waiting = Waiting::new(waiting);
     let mut addresses = Vec::new();
     for (name, protocol, router) in [

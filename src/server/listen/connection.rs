@@ -162,7 +162,7 @@ async fn answer(
     let rim = Rim::of(&request, shared.protocol == Protocol::Grpc);
     let served = async {
         let mut request = request.map(Body::new);
-        if !is_expected(&shared.hosts, &request) {
+        if rim.is_of_one_host() && !is_expected(&shared.hosts, &request) {
             return Ok(rim.misdirected());
         }
         let extensions = request.extensions_mut();

@@ -46,6 +46,28 @@ fn a_batch_answers_each_question_in_its_place() {
 }
 
 #[test]
+fn the_same_request_has_the_same_answer_however_often_it_is_sent() {
+    let wire = fixture(&["check", "vouch"]);
+    let yes: Json = serde_json::from_str(READ).unwrap();
+    let no = json!({ "subject": { "type": "user", "id": "eve" } });
+    let mut batch = yes;
+    batch["evaluations"] = json!([{}, no, { "action": {} }]);
+    let answer = || {
+        let mut answers = evaluations(&wire, &batch).json()["evaluations"].take();
+        for answer in answers.as_array_mut().unwrap() {
+            // Each is a decision of its own.
+            let context = answer["context"].as_object_mut().unwrap();
+            assert!(context.remove("decision_id").is_some());
+        }
+        answers
+    };
+    let first = answer();
+    for _ in 0..10 {
+        assert_eq!(answer(), first, "G17");
+    }
+}
+
+#[test]
 fn properties_of_the_default_are_never_merged_into_an_item() {
     let wire = fixture(&["check", "vouch"]);
     let batch = json!({
@@ -88,6 +110,7 @@ fn a_batch_ends_where_its_semantic_says() {
         &asked(json!("deny_on_first_deny"), &[&yes, &no, &yes]),
         &[true, false],
     );
+    // G12: what fails counts as denied.
     came(
         &asked(json!("deny_on_first_deny"), &[&yes, &error, &yes]),
         &[true, false],

@@ -9,9 +9,10 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::wire::send;
+
 use super::{
-    kit::{self, Running, ask},
-    program::Program,
+    kit::{self, Running, ask, unasked},
     raw::{Raw, connect, framed, read},
 };
 
@@ -73,6 +74,10 @@ async fn messages_that_are_none_are_refused_each_by_its_status() {
     let half = good[..good.len() - 3].to_vec();
     let prefix_only = vec![0, 0, 0];
     let nested = message(&[0x2a; 300]);
+    let aimless = CheckRequest {
+        question: None,
+        ..ask(&token)
+    };
     let long = "x".repeat(8 * 1024);
     let cases: Vec<Case<'_>> = vec![
         ("as it should be", vec![], good.clone(), "allow"),
@@ -98,6 +103,8 @@ async fn messages_that_are_none_are_refused_each_by_its_status() {
         ("F05 of another type", vec![], wrong_type, "13"),
         ("F05 nested", vec![], nested, "13"),
         ("F06 empty", vec![], framed(&CheckRequest::default()), "3"),
+        ("F06 nobody asked about", vec![], framed(&unasked()), "3"),
+        ("F06 nothing asked", vec![], framed(&aimless), "3"),
         (
             "F07 no time",
             vec![("grpc-timeout", "0n")],
@@ -131,6 +138,7 @@ async fn messages_that_are_none_are_refused_each_by_its_status() {
 
 #[tokio::test]
 async fn a_call_without_time_and_one_that_is_given_up_leave_records() {
+    // F07, F08
     let mut server = Running::start("").await;
     let good = framed(&ask(&server.token("alice")));
     let mut client = raw(server.grpc).await;
@@ -153,6 +161,7 @@ async fn a_call_without_time_and_one_that_is_given_up_leave_records() {
 
 #[tokio::test]
 async fn bodies_that_are_announced_and_do_not_come_end_in_time() {
+    // F02
     let server = Running::start("[limits]\nrequest_ms = 300\n").await;
     let token = server.token("alice");
     let mut slow = raw(server.grpc).await;
@@ -173,10 +182,11 @@ async fn bodies_that_are_announced_and_do_not_come_end_in_time() {
 
 #[tokio::test]
 async fn streams_that_are_opened_and_reset_end_the_connection_or_cost_nothing() {
+    // F09
     let server = Running::start("").await;
     let token = server.token("alice");
     let mut client = raw(server.grpc).await;
-    for _ in 0..10_000 {
+    for _ in 0..100_000 {
         match client.begin(&[]).await {
             Ok((_, mut stream)) => stream.send_reset(h2::Reason::CANCEL),
             Err(_) => break,
@@ -228,11 +238,41 @@ async fn frames_that_break_the_rules_end_their_connection() {
     }
 }
 
+/// F11: a header block of 14 KiB that stands for 30 MiB of headers, over and over.
+#[tokio::test]
+async fn headers_that_unpack_to_many_times_their_size_are_not_unpacked() {
+    let root = tempfile::tempdir().unwrap();
+    let program = kit::program(root.path(), "", 1024);
+    let token = kit::token(&root.path().join("data"), "alice");
+    others_are_answered(program.grpc, &token).await;
+    let before = program.memory("VmRSS:");
+    let mut block = [&[0x83, 0x86, 0x84, 0x41, 0x01][..], b"a"].concat();
+    // One header of 3,000 bytes into the table of both ends, then by its number.
+    block.extend([0x40, 0x01, b'b', 0x7f, 0xb9, 0x16]);
+    block.extend([b'x'; 3000]);
+    block.extend([0xbe; 10_000]);
+    let mut sent = PREFACE.to_vec();
+    for n in 0..100 {
+        sent.extend(frame(1, 5, 2 * n + 1, &block));
+    }
+    let mut bombs = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(program.grpc).await.unwrap();
+        // It may be cut off while it still speaks.
+        let _cut_off = stream.write_all(&sent).await;
+        bombs.push(stream);
+    }
+    others_are_answered(program.grpc, &token).await;
+    let peak = program.memory("VmHWM:");
+    assert!(peak < before + 50 * 1024, "{before} KiB became {peak} KiB");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_idle_and_slow_connections_cost_little_and_hinder_nobody() {
+    // F02, F12
     let root = tempfile::tempdir().unwrap();
     let limits = "[limits]\nconnections = 2200\nhandshake_ms = 3000\nrequest_ms = 3000\n";
-    let program = Program::start(root.path(), limits, 4096);
+    let program = kit::program(root.path(), limits, 4096);
     let token = kit::token(&root.path().join("data"), "alice");
     others_are_answered(program.grpc, &token).await;
     let before = program.memory("VmRSS:");
@@ -277,8 +317,9 @@ async fn thousands_of_idle_and_slow_connections_cost_little_and_hinder_nobody() 
 
 #[tokio::test]
 async fn out_of_descriptors_it_goes_on_when_there_are_some_again() {
+    // F13
     let root = tempfile::tempdir().unwrap();
-    let program = Program::start(root.path(), "", 64);
+    let program = kit::program(root.path(), "", 64);
     let token = kit::token(&root.path().join("data"), "alice");
     others_are_answered(program.grpc, &token).await;
     let mut held = Vec::new();
@@ -299,4 +340,66 @@ async fn out_of_descriptors_it_goes_on_when_there_are_some_again() {
     tokio::time::timeout(Duration::from_secs(20), again)
         .await
         .unwrap();
+}
+
+/// A page in a browser on this machine may have had its own name resolved to us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_gateways_ask_under_names_that_are_not_ours() {
+    let server = Running::start("").await;
+    let body = br#"{"subject":{"type":"User","id":"alice"},"action":{"name":"ReadOrder"},"resource":{"type":"Order","id":"o-1"}}"#;
+    let json = ["content-type: application/json"];
+    let stated = [
+        "x-forwarded-method: GET",
+        "x-forwarded-host: shop.example",
+        "x-forwarded-uri: /x",
+    ];
+    for (host, path, lines, body, status) in [
+        (
+            "localhost:8181",
+            "/access/v1/evaluation",
+            &json[..],
+            &body[..],
+            200,
+        ),
+        ("evil.example", "/access/v1/evaluation", &json, body, 421),
+        ("evil.example", "/access/v1/evaluations", &json, body, 421),
+        (
+            "evil.example",
+            "/.well-known/authzen-configuration",
+            &[],
+            b"",
+            421,
+        ),
+        // Heard, and nobody's token came with it.
+        ("evil.example", "/forward-auth/caddy", &stated, b"", 401),
+    ] {
+        let reply = send(server.http, "POST", host, path, lines, body);
+        assert_eq!(reply.status, status, "{host}{path}: {reply:?}");
+    }
+}
+
+/// F16: each port serves what it is for and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_for_operators_is_on_a_port_of_its_own() {
+    let server = Running::start("").await;
+    for path in ["/metrics", "/readyz", "/livez", "/debug", "/"] {
+        let reply = send(server.http, "GET", "localhost", path, &[], b"");
+        assert_eq!(reply.status, 404, "{path}");
+    }
+    for path in [
+        "/access/v1/evaluation",
+        "/forward-auth/nginx",
+        "/debug",
+        "/config",
+    ] {
+        let reply = send(server.probe, "GET", "localhost", path, &[], b"");
+        assert_eq!(reply.status, 404, "{path}");
+    }
+    let token = server.token("alice");
+    others_are_answered(server.grpc, &token).await;
+    let page = server.metrics().await;
+    let root = server.root.path().display().to_string();
+    for secret in [token.as_str(), "alice", &root] {
+        assert!(!page.contains(secret), "{secret} is in {page}");
+    }
 }

@@ -13,7 +13,6 @@ use doorward::audit::{AuditFiles, verify};
 
 use super::{
     kit::{self, ask},
-    program::Program,
     raw::framed,
     restart::caller,
 };
@@ -28,7 +27,7 @@ async fn no_answered_decision_is_missing_after_a_kill() {
     let files = AuditFiles::new(&root.path().join("data/audit"));
     let mut answered = BTreeSet::new();
     for n in 0..kills {
-        let program = Program::start(root.path(), required, 1024);
+        let program = kit::program(root.path(), required, 1024);
         let token = kit::token(&root.path().join("data"), "alice");
         let body = framed(&ask(&token));
         let stop = Arc::new(AtomicBool::new(false));
@@ -61,7 +60,7 @@ async fn no_answered_decision_is_missing_after_a_kill() {
         0,
         "answers without a record"
     );
-    let mut last = Program::start(root.path(), required, 1024);
+    let mut last = kit::program(root.path(), required, 1024);
     last.signal("-TERM");
     assert_eq!(
         last.ended(Duration::from_secs(9)).await.unwrap().code(),

@@ -1,6 +1,8 @@
 //! A whole server in the process, or the real program, and those who ask it.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet, fs, net::SocketAddr, path::Path, process::Command, time::Duration,
+};
 
 use doorward::{
     authn::{DevIssuer, Mint},
@@ -22,6 +24,8 @@ use tokio::{
 };
 use tonic::transport::{Channel, Endpoint};
 
+use crate::program::Program;
+
 /// A bundle in which alice, and nobody else, reads orders.
 const BUNDLE: &[(&str, &str)] = &[
     (
@@ -42,6 +46,10 @@ const BUNDLE: &[(&str, &str)] = &[
 
 fn write_bundle(root: &Path) {
     let rules = root.join("rules");
+    // A test may have written its own.
+    if rules.exists() {
+        return;
+    }
     fs::create_dir_all(&rules).unwrap();
     for (name, text) in BUNDLE {
         fs::write(rules.join(name), text).unwrap();
@@ -83,9 +91,24 @@ pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, Stri
     .map_err(|why| why.to_string())
 }
 
+/// A development server as a process in `root`, with these further lines in its configuration and
+/// this many descriptors at most.
+pub(crate) fn program(root: &Path, extra: &str, descriptors: u32) -> Program {
+    config(root, true, extra).unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n \"$0\"; exec \"$@\""])
+        .arg(descriptors.to_string())
+        .arg(env!("CARGO_BIN_EXE_doorward"))
+        .args(["serve", "--dev", "--config", "doorward.toml"])
+        .current_dir(root);
+    Program::run(&mut command)
+}
+
 /// A server in this process.
 pub(crate) struct Running {
     pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
     pub(crate) probe: SocketAddr,
     pub(crate) root: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -102,8 +125,8 @@ impl Running {
     pub(crate) async fn start_in(root: TempDir, dev: bool, extra: &str) -> Self {
         let config = config(root.path(), dev, extra).unwrap();
         let server = Server::open(config).await.unwrap();
-        let Addresses { grpc, probe, .. } = server.addresses().unwrap();
-        let [grpc, probe] = [grpc, probe].map(|at| match at {
+        let Addresses { grpc, http, probe } = server.addresses().unwrap();
+        let [grpc, http, probe] = [grpc, http, probe].map(|at| match at {
             ListenAddress::Tcp(address) => address,
             ListenAddress::Unix(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         });
@@ -113,6 +136,7 @@ impl Running {
         }));
         Self {
             grpc,
+            http,
             probe,
             root,
             stop: Some(stop),

@@ -8,8 +8,7 @@
 mod batch;
 mod hostile;
 mod killed;
-mod kit;
-mod program;
+pub(crate) mod kit;
 mod raw;
 mod restart;
 mod stream;

@@ -12,10 +12,10 @@ use std::{
 
 use doorward::proto::v1::CheckResponse;
 use prost::Message as _;
+use tokio::io::AsyncWriteExt as _;
 
 use super::{
     kit::{self, ask},
-    program::Program,
     raw::{connect, framed, read},
 };
 
@@ -84,7 +84,7 @@ pub(super) async fn caller(address: SocketAddr, body: Vec<u8>, stop: Arc<AtomicB
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_under_load_loses_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let mut first = Program::start(root.path(), "", 1024);
+    let mut first = kit::program(root.path(), "", 1024);
     let token = kit::token(&root.path().join("data"), "alice");
     let body = framed(&ask(&token));
     let stop = Arc::new(AtomicBool::new(false));
@@ -101,7 +101,7 @@ async fn a_restart_under_load_loses_nothing() {
         "[listen]\ngrpc = \"{}\"\nhttp = \"127.0.0.1:0\"\nprobe = \"{}\"\n",
         first.grpc, first.probe
     );
-    let second = Program::start(root.path(), &same, 1024);
+    let second = kit::program(root.path(), &same, 1024);
     tokio::time::sleep(Duration::from_millis(500)).await;
     stop.store(true, Ordering::Relaxed);
     let mut all = Seen::default();
@@ -128,4 +128,32 @@ async fn a_restart_under_load_loses_nothing() {
     let recorded = kit::recorded_ids(root.path());
     let unrecorded = all.answered.difference(&recorded).count();
     assert_eq!(unrecorded, 0, "answers without a record");
+}
+
+/// F14: requests that never arrive, at both doors, hold the end up for `limits.drain` and no longer.
+#[tokio::test]
+async fn a_drain_that_hangs_is_cut_off() {
+    let root = tempfile::tempdir().unwrap();
+    let limits = "[limits]\ndrain_ms = 500\nrequest_ms = 60000\ndeadline_ms = 30000\n";
+    let mut program = kit::program(root.path(), limits, 1024);
+    let token = kit::token(&root.path().join("data"), "alice");
+    let mut client = connect(program.grpc).await.unwrap();
+    let answered = client.post(&[], framed(&ask(&token))).await.unwrap();
+    assert_eq!(answered.word(), "allow");
+    let (_response, mut announced) = client.begin(&[]).await.unwrap();
+    announced
+        .send_data(vec![0, 0, 0, 1, 0].into(), false)
+        .unwrap();
+    let mut half = tokio::net::TcpStream::connect(program.http).await.unwrap();
+    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\
+                content-type: application/json\r\n\r\n{";
+    half.write_all(head.as_bytes()).await.unwrap();
+    // Both are being worked on once this one, sent after them, is answered.
+    let answered = client.post(&[], framed(&ask(&token))).await.unwrap();
+    assert_eq!(answered.word(), "allow");
+    program.signal("-TERM");
+    let status = program.ended(Duration::from_secs(30)).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    let log = doorward::audit::lines(&root.path().join("data/audit")).unwrap();
+    assert_eq!(log.matches("\"outcome\":\"allow\"").count(), 2, "{log}");
 }

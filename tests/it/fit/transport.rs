@@ -1,9 +1,12 @@
 //! TLS, client certificates and Unix sockets, from outside.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
+};
 use tokio_rustls::{
     TlsConnector,
     rustls::{
@@ -123,6 +126,42 @@ async fn a_caller_is_known_by_its_user_on_a_unix_socket() {
         let raw = over(UnixStream::connect(&path).await.unwrap()).await.ok();
         assert_eq!(word(raw, &server.token("alice")).await, expected);
     }
+}
+
+/// F12: who connects and does not finish its handshake is given up, and hinders nobody.
+#[tokio::test]
+async fn handshakes_that_are_not_finished_end_in_time() {
+    let authority = authority();
+    let root = tempfile::tempdir().unwrap();
+    write_server(root.path(), &authority);
+    let extra = "[limits]\nhandshake_ms = 300\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let server = Running::start_in(root, true, extra).await;
+    // A record that announces a greeting of 512 bytes, and its beginning.
+    let half = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 64]].concat();
+    let mut open = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(server.grpc).await.unwrap();
+        if n % 2 == 0 {
+            stream.write_all(&half).await.unwrap();
+        }
+        open.push(stream);
+    }
+    let alice = server.token("alice");
+    let raw = connect(&server, &authority, None).await;
+    assert_eq!(word(raw, &alice).await, "allow");
+    for mut stream in open {
+        let mut rest = Vec::new();
+        let given_up = stream.read_to_end(&mut rest);
+        let given_up = tokio::time::timeout(Duration::from_secs(20), given_up).await;
+        // The server may have reset it.
+        let _reset = given_up.unwrap();
+    }
+    let raw = connect(&server, &authority, None).await;
+    assert_eq!(word(raw, &alice).await, "allow");
+    let metrics = server.metrics().await;
+    let line =
+        "doorward_connections_refused_total{listener=\"grpc\",reason=\"handshake_timeout\"} 200";
+    assert!(metrics.contains(line), "{metrics}");
 }
 
 fn own_uid() -> u32 {

@@ -1,6 +1,7 @@
 //! Forward-auth over HTTP: what each gateway may state, where tokens are, what upstreams are told;
 //! bad inputs each by the id of its row.
 
+mod envoy;
 mod requests;
 
 use doorward::model::Subject;
