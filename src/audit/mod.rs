@@ -10,6 +10,7 @@
 mod blocks;
 mod decode;
 mod encode;
+mod erase;
 mod export;
 mod files;
 mod flood;
@@ -42,6 +43,7 @@ use crate::{
     model::{Record, RecordOutcome, Refusal, Timestamp},
 };
 pub use decode::{Recorded, RecordedOutcome, RecordedReason, Told};
+pub use erase::{Erased, erase};
 pub use export::{json, ocsf};
 pub use files::AuditFiles;
 use flood::Flood;

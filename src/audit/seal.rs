@@ -181,7 +181,7 @@ fn seal(segment: &Segment) -> Result<(), LogError> {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
         open.add(record);
-        if open.bytes.len() >= CHUNK {
+        if open.is_full() {
             chunks.extend(open.pack(&mut packed).map_err(failed)?);
         }
     }
@@ -223,6 +223,10 @@ impl Packing {
             let (least, most) = self.ids.unwrap_or((id, id));
             self.ids = Some((least.min(id), most.max(id)));
         }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= CHUNK
     }
 
     pub(super) fn pack(&mut self, packed: &mut Vec<u8>) -> io::Result<Option<Chunk>> {

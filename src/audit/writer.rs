@@ -123,7 +123,7 @@ impl Writer {
     /// Writes until `drain` resolves, then what is still queued, and signs the end.
     ///
     /// # Errors
-    /// When what is on the disk is unknown at the end. A failed write in between is told to whoever
+    /// When the last records could not be written, or what is on the disk is unknown. A failed write in between is told to whoever
     /// waits for it, or counted, and writing goes on.
     pub async fn run(mut self, drain: impl Future<Output = ()>) -> io::Result<()> {
         let mut drain = std::pin::pin!(drain);
@@ -142,7 +142,10 @@ impl Writer {
                     self = self.off_thread(std::mem::take(&mut batch), count == 0).await?;
                     if count == 0 {
                         let closed = self.parts.log.close();
-                        return closed.map_err(io::Error::other);
+                        return match (closed, self.failing) {
+                            (Ok(()), true) => Err(io::Error::other("the last records could not be written")),
+                            (closed, _) => closed.map_err(io::Error::other),
+                        };
                     }
                 }
                 _ = tick.tick() => self = self.off_thread(Vec::new(), false).await?,

@@ -419,10 +419,14 @@ async fn a_task_that_dies_ends_the_server_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::open(config(dir.path(), &[])).await.unwrap();
     // With nobody left to write for, the writer ends, which it never does while the server lives.
-    let path = dir.path().join("other.jsonl");
-    let (recorder, writer) = audit::open(&path, Arc::new(Metrics::new()), clock::now).unwrap();
-    drop(recorder);
-    server.writer = Some(writer);
+    let other = dir.path().join("other");
+    let config = AuditConfig::default();
+    let configuration = String::new();
+    let metrics = Arc::new(Metrics::new());
+    let disk = Arc::new(RealDisk);
+    let log = audit::open(disk, &config, &other, configuration, metrics, clock::now).unwrap();
+    drop((log.recorder, log.sealer));
+    server.log.as_mut().unwrap().0 = log.writer;
     let death = server.run(std::future::pending()).await.unwrap_err();
     assert_eq!(death.to_string(), "the task `decision log` died: it ended");
 }

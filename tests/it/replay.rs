@@ -1,9 +1,10 @@
-//! A recorded decision, decided again from its record and the bundle that was kept, is the same.
+//! A recorded decision, decided again from its record and the bundle that was kept, is the same; and
+//! one whose caller hangs up is recorded.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, path::Path, sync::Arc, time::Duration};
 
 use doorward::{
-    audit::{AuditFiles, Query, RecordedOutcome, Told, select},
+    audit::{AuditFiles, Query, RecordedOutcome, Told, Writer, lines, open, select},
     authn::{Callers, TokenVerifier},
     bundle::{CompileOptions, LiveBundles, Snapshot},
     config::{AuditConfig, AuditMode, BundleConfig},
@@ -21,7 +22,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::oracle::worlds::{Ask, Both, Owner, ask, world};
+use crate::oracle::worlds::{Ask, Both, Owner, World, ask, world};
 
 /// Questions of each random bundle.
 const EACH: usize = 40;
@@ -64,53 +65,91 @@ fn request(entities: &[(Owner, Both)], ask: &Ask) -> AccessRequest {
     }
 }
 
-/// So many as `DOORWARD_REPLAYS` says.
-#[tokio::test]
-async fn a_recorded_decision_decided_again_is_the_same() {
-    let wanted = std::env::var("DOORWARD_REPLAYS").map_or(2_000, |it| it.parse().unwrap());
-    let mut runner = TestRunner::new(Config::default());
+/// A decision point over `live` whose records are required, and the rest of its log.
+fn recording(live: LiveBundles, data: &Path) -> (Pdp, Writer) {
     let name = BundleName::new("random");
     let bundle = BundleConfig {
         name: name.clone(),
-        path: std::path::PathBuf::new(),
+        path: data.to_owned(),
         hosts: Vec::new(),
         issuers: None,
         audiences: None,
         callers: None,
     };
+    let config = AuditConfig {
+        mode: AuditMode::Required,
+        denies_per_second: 0,
+        ..AuditConfig::default()
+    };
+    let metrics = Arc::new(Metrics::new());
+    let log = open(
+        Arc::new(RealDisk),
+        &config,
+        data,
+        String::new(),
+        metrics,
+        now,
+    )
+    .unwrap();
+    let tokens = Arc::new(TokenVerifier::new(&[]).unwrap());
+    let callers = Callers::new(&[], true);
+    let pdp = Pdp::new(&[bundle], Some(name), live, callers, tokens, log.recorder);
+    (pdp, log.writer)
+}
+
+/// A random bundle, its entities, and questions about it.
+fn random(runner: &mut TestRunner) -> (World, Vec<Ask>) {
+    let strategy = (world(), vec(ask(), EACH));
+    strategy.new_tree(runner).unwrap().current()
+}
+
+fn compile(world: &World, entities: &[(Owner, Both)]) -> Arc<Snapshot> {
+    let options = CompileOptions {
+        max_level: 4,
+        ..CompileOptions::default()
+    };
+    Arc::new(Snapshot::compile(&world.files(entities), &options).unwrap())
+}
+
+/// F08
+#[tokio::test]
+async fn a_decision_whose_caller_hangs_up_is_recorded() {
+    let (world, asks) = random(&mut TestRunner::new(Config::default()));
+    let entities = world.entities();
+    let live = LiveBundles::new([BundleName::new("random")]);
+    live.get("random")
+        .unwrap()
+        .1
+        .publish(compile(&world, &entities));
+    let data = tempfile::tempdir().unwrap();
+    let (pdp, writer) = recording(live, data.path());
+    {
+        let answer = pdp.answer(request(&entities, &asks[0]), now());
+        // It waits for its record, which nobody writes yet, and is dropped.
+        let waited = tokio::time::timeout(Duration::from_millis(1), answer).await;
+        assert!(waited.is_err());
+    }
+    writer.run(async {}).await.unwrap();
+    let log = lines(&data.path().join("audit")).unwrap();
+    assert_eq!(log.matches("\"kind\":\"decision\"").count(), 1, "{log}");
+}
+
+/// So many as `DOORWARD_REPLAYS` says.
+#[tokio::test]
+async fn a_recorded_decision_decided_again_is_the_same() {
+    let wanted = std::env::var("DOORWARD_REPLAYS").map_or(2_000, |it| it.parse().unwrap());
+    let mut runner = TestRunner::new(Config::default());
     let (replayed, allows) = (Cell::new(0_usize), Cell::new(0_usize));
     while replayed.get() < wanted {
-        let strategy = (world(), vec(ask(), EACH));
-        let (world, asks) = strategy.new_tree(&mut runner).unwrap().current();
+        let (world, asks) = random(&mut runner);
         let entities = world.entities();
-        let options = CompileOptions {
-            max_level: 4,
-            ..CompileOptions::default()
-        };
-        let compile = || Arc::new(Snapshot::compile(&world.files(&entities), &options).unwrap());
-        let live = LiveBundles::new([name.clone()]);
-        live.get("random").unwrap().1.publish(compile());
+        let live = LiveBundles::new([BundleName::new("random")]);
+        live.get("random")
+            .unwrap()
+            .1
+            .publish(compile(&world, &entities));
         let data = tempfile::tempdir().unwrap();
-        let config = AuditConfig {
-            mode: AuditMode::Required,
-            denies_per_second: 0,
-            ..AuditConfig::default()
-        };
-        let metrics = Arc::new(Metrics::new());
-        let disk = Arc::new(RealDisk);
-        let log = doorward::audit::open(disk, &config, data.path(), String::new(), metrics, now);
-        let log = log.unwrap();
-        let tokens = Arc::new(TokenVerifier::new(&[]).unwrap());
-        let only = Some(name.clone());
-        let bundles = std::slice::from_ref(&bundle);
-        let pdp = Pdp::new(
-            bundles,
-            only,
-            live,
-            Callers::new(&[], true),
-            tokens,
-            log.recorder,
-        );
+        let (pdp, writer) = recording(live, data.path());
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let asking = async {
             let mut answers = Vec::new();
@@ -121,12 +160,12 @@ async fn a_recorded_decision_decided_again_is_the_same() {
             end.send(()).unwrap();
             answers
         };
-        let writing = log.writer.run(async { ended.await.unwrap() });
+        let writing = writer.run(async { ended.await.unwrap() });
         let (answers, written) = tokio::join!(asking, writing);
         written.unwrap();
 
         // What was kept is compiled anew, as from the archive.
-        let kept = compile();
+        let kept = compile(&world, &entities);
         let mut answers = answers.into_iter();
         let files = AuditFiles::new(&data.path().join("audit"));
         select(&files, &Query::default(), &mut |entry| {

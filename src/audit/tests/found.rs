@@ -134,3 +134,36 @@ async fn queries_find_by_what_was_decided() {
         13,
     );
 }
+
+#[tokio::test]
+async fn what_is_erased_is_gone_and_the_log_is_still_whole() {
+    let kept = Kept::new();
+    kept.write(40, 20).await;
+    let config = mode(AuditMode::Required);
+    let mut log = kept.open(&config, RealDisk);
+    log.writer.rotate_for_test();
+    log.recorder.record(record_of("bob", "o-1"));
+    log.writer.run(async {}).await.unwrap();
+    let last = verify(&kept.files(), None, None).unwrap().last;
+
+    let alice = EntityRef::new("User", "alice");
+    let erased = erase(&kept.files(), &alice).unwrap();
+    assert!(erased.facts >= 40 && erased.left == 0, "{erased:?}");
+    assert_eq!(erase(&kept.files(), &alice).unwrap(), Erased::default());
+    let found = verify(&kept.files(), None, None).unwrap();
+    assert_eq!(
+        (found.last, found.erased),
+        (last, u64::try_from(erased.facts).unwrap())
+    );
+    let text = lines(&kept.dir()).unwrap();
+    assert!(!text.contains("alice") && text.contains("bob"), "{text}");
+    let lines = kept.of_kind("decision");
+    assert_eq!(lines.len(), 41);
+    assert_eq!(lines[0]["erased"], true);
+    assert_eq!(lines[40]["resource"], "Order::\"o-1\"");
+    let bob = EntityRef::new("User", "bob");
+    assert!(
+        erase(&kept.files(), &bob).unwrap().left > 0,
+        "its segment is open"
+    );
+}

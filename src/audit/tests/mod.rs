@@ -66,8 +66,12 @@ fn subject(name: &str) -> SubjectFacts {
 }
 
 fn record(resource: &str) -> Record {
+    record_of("alice", resource)
+}
+
+fn record_of(name: &str, resource: &str) -> Record {
     let facts = Facts {
-        subject: Some(subject("alice")),
+        subject: Some(subject(name)),
         asked: Some(asked(resource)),
     };
     Record {

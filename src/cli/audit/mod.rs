@@ -12,8 +12,11 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{Exit, Failure, output};
 use crate::{
-    audit::{AuditFiles, Pseudonyms, Query, Tail, Told, Verified, json, ocsf, select, verify},
-    model::Timestamp,
+    audit::{
+        AuditFiles, Erased, Pseudonyms, Query, Tail, Told, Verified, erase, json, ocsf, select,
+        verify,
+    },
+    model::{EntityRef, Timestamp},
 };
 pub(super) use why::{WhyArgs, why};
 
@@ -27,6 +30,7 @@ pub(super) enum Verb {
     Tail(TailArgs),
     Query(QueryArgs),
     Export(ExportArgs),
+    Erase(EraseArgs),
 }
 
 /// Where the log is.
@@ -141,6 +145,19 @@ pub(super) struct ExportArgs {
     format: Format,
 }
 
+/// Erase what was kept of one subject
+///
+/// Its decisions stay, without the facts of it; the log is still whole. What the open segment has is
+/// erased once that has ended: ask again, or set `audit.segment_age`.
+#[derive(Debug, clap::Args)]
+pub(super) struct EraseArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The principal, as `User::"alice"`
+    #[arg(long, value_name = "UID")]
+    subject: EntityRef,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// Lines of JSON, with what is no decision
@@ -193,9 +210,9 @@ impl What {
             return vec![plain];
         };
         let hidden = |uid: &Option<String>| {
-            let uid: crate::model::EntityRef = uid.as_ref()?.parse().ok()?;
+            let uid: EntityRef = uid.as_ref()?.parse().ok()?;
             let id = pseudonyms.of(&uid.id);
-            Some(crate::model::EntityRef::new(uid.type_name, id).to_string())
+            Some(EntityRef::new(uid.type_name, id).to_string())
         };
         let subjects = [plain.subject.clone(), hidden(&plain.subject)];
         let resources = [plain.resource.clone(), hidden(&plain.resource)];
@@ -229,6 +246,7 @@ pub(super) fn run(verb: Verb) -> Result<Exit, Failure> {
                 if json { json_lines } else { people },
             )
         }
+        Verb::Erase(args) => forget(&args),
         Verb::Export(args) => {
             let format = match args.format {
                 Format::Json => json_lines,
@@ -273,6 +291,30 @@ fn check(args: &VerifyArgs) -> Result<Exit, Failure> {
         Ok(_) => Ok(Exit::Ok),
         Err(_) if args.json => Ok(Exit::Failed),
         Err(broken) => Err(Failure::failed(format!("the log is not whole: {broken}"))),
+    }
+}
+
+fn forget(args: &EraseArgs) -> Result<Exit, Failure> {
+    let files = args.place.files()?;
+    let mut names = vec![args.subject.clone()];
+    names.extend(Pseudonyms::existing(files.dir()).map(|pseudonyms| {
+        EntityRef::new(
+            args.subject.type_name.clone(),
+            pseudonyms.of(&args.subject.id),
+        )
+    }));
+    let mut all = Erased::default();
+    for name in names {
+        let erased = erase(&files, &name).map_err(Failure::failed)?;
+        all.facts += erased.facts;
+        all.left += erased.left;
+    }
+    output::print(&format!("{} facts were erased\n", all.facts))?;
+    match all.left {
+        0 => Ok(Exit::Ok),
+        left => Err(Failure::failed(format!(
+            "{left} facts are in the segment that is being written: ask again once it has ended"
+        ))),
     }
 }
 
