@@ -61,7 +61,7 @@ mod tests {
         assert!(matches!(prepare(&dev, false), Err(ServerError::DevData(_))));
 
         prepare(&production, false).unwrap();
-        fs::write(production.join("decisions.jsonl"), "").unwrap();
+        fs::write(production.join("publications.jsonl"), "").unwrap();
         prepare(&production, false).unwrap();
         assert!(matches!(
             prepare(&production, true),
