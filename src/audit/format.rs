@@ -27,6 +27,10 @@ pub(super) fn time_of((seconds, nanos): Moment) -> Timestamp {
 }
 
 /// One entry.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are decisions, and none is kept"
+)]
 #[derive(Debug)]
 pub(super) enum Entry<'a> {
     /// The process began, or a segment did.

@@ -262,7 +262,7 @@ impl Writer {
             let place = self.parts.shared.trouble.lock();
             *place.unwrap_or_else(PoisonError::into_inner) = trouble;
         }
-        let told = done.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let told = done.clone().map_err(|why| why.to_string());
         for reply in turn.replies {
             // Whoever hung up does not need to know.
             let _unheard = reply.send(told.clone());

@@ -218,7 +218,8 @@ fn unknown_and_malformed_variables_are_refused_by_name() {
     for (name, value, says) in [
         ("DOORWARD_AUDIT__MODES", "off", "no setting"),
         ("DOORWARD_ISSUER", "x", "no setting"),
-        ("DOORWARD_AUDIT__MODE", "required", "durable log"),
+        ("DOORWARD_AUDIT__MODE", "loud", "`required`"),
+        ("DOORWARD_AUDIT__KEEP_AGE", "long", "a time"),
         ("DOORWARD_DECIDE__STRICT_ERRORS", "yes", "`true` or `false`"),
         ("DOORWARD_DECIDE__MAX_LEVEL", "many", "a number"),
         ("DOORWARD_LISTEN__PROBE", "here", "an address"),

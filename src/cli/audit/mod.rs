@@ -354,11 +354,13 @@ fn tail(args: &TailArgs) -> Result<Exit, Failure> {
     first.retain(|entry| args.json || is_told(entry));
     let skip = first.len().saturating_sub(args.limit);
     show(first.iter().skip(skip), format)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         std::thread::sleep(LOOK);
         show(tail.more().map_err(Failure::failed)?.iter(), format)?;
     }
-    Ok(Exit::Ok)
 }
 
 fn is_told(entry: &Told) -> bool {
