@@ -7,13 +7,13 @@ use std::{
 
 use smol_str::SmolStr;
 
-use super::stored::Stored;
+use super::stored::Known;
 use crate::{
     bundle::{Matched, Snapshot, Source},
     model::{EntityFacts, EntityRef, Refusal, Value},
     policy::{
         EntityTypeDef,
-        core::{CedarValue, TypeName, Uid},
+        core::{self, CedarValue, TypeName, Uid},
         read, typed_members,
     },
 };
@@ -114,15 +114,17 @@ impl Stated {
 /// Everything that the subject's side and the request state, by entity.
 #[derive(Debug)]
 pub(super) struct Overlay<'p> {
+    known: Known<'p>,
     principal: &'p Stated,
     /// By the request; about the principal too, where others own facts about it.
     stated: BTreeMap<Uid, Stated>,
 }
 
 impl<'p> Overlay<'p> {
-    /// What the principal's own side states.
-    pub(super) fn new(principal: &'p Stated) -> Self {
+    /// What the principal's own side states, over what is stored.
+    pub(super) fn new(known: Known<'p>, principal: &'p Stated) -> Self {
         Self {
+            known,
             principal,
             stated: BTreeMap::new(),
         }
@@ -192,7 +194,7 @@ impl<'p> Overlay<'p> {
             let owned_elsewhere = owners.of_attribute(name) != Source::Request
                 || is_stored_else(snapshot, resource, name);
             if declared || owned_elsewhere {
-                if self.known_attribute(snapshot, resource, name) != Some(&value) {
+                if !self.knows_attribute(resource, name, &value)? {
                     return Err(Refusal::ResourceMismatch {
                         path: name.to_string(),
                     });
@@ -204,7 +206,7 @@ impl<'p> Overlay<'p> {
         for parent in &matched.parents {
             let (parent_type, parent) = entity_name(snapshot, parent, &root)?;
             if declared || owners.of_parent(&parent_type.name) != Source::Request {
-                if !self.known_parent(snapshot, resource, &parent) {
+                if !self.knows_parent(resource, &parent)? {
                     return Err(Refusal::ResourceMismatch {
                         path: parent_type.name.to_string(),
                     });
@@ -220,25 +222,23 @@ impl<'p> Overlay<'p> {
         Ok(())
     }
 
-    fn known_attribute<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        uid: &Uid,
-        name: &str,
-    ) -> Option<&'a CedarValue> {
-        let stated = self
-            .about(uid)
-            .find_map(|stated| stated.attributes.get(name));
-        stated.or_else(|| Stored::of(snapshot).attribute(uid, name))
+    /// Whether an entity is known to have an attribute of this value.
+    fn knows_attribute(&self, uid: &Uid, name: &str, value: &CedarValue) -> Result<bool, Refusal> {
+        let mut stated = self.about(uid).filter_map(|it| it.attributes.get(name));
+        if let Some(stated) = stated.next() {
+            return Ok(stated == value);
+        }
+        let stored = self.known.get(uid)?;
+        Ok(stored.is_some_and(|entity| core::attribute(&entity, name) == Some(value)))
     }
 
-    fn known_parent(&self, snapshot: &Snapshot, uid: &Uid, parent: &Uid) -> bool {
-        let stored = || {
-            Stored::of(snapshot)
-                .get(uid)
-                .is_some_and(|entity| entity.is_descendant_of(parent))
-        };
-        self.parents(uid).any(|stated| stated == parent) || stored()
+    /// Whether an entity is known to be in another one.
+    fn knows_parent(&self, uid: &Uid, parent: &Uid) -> Result<bool, Refusal> {
+        if self.parents(uid).any(|stated| stated == parent) {
+            return Ok(true);
+        }
+        let stored = self.known.get(uid)?;
+        Ok(stored.is_some_and(|entity| entity.is_descendant_of(parent)))
     }
 }
 
@@ -247,7 +247,10 @@ pub(super) fn is_stored_else(snapshot: &Snapshot, uid: &Uid, attribute: &str) ->
     snapshot
         .sources
         .is_stored_else(uid.entity_type(), attribute)
-        && Stored::of(snapshot).attribute(uid, attribute).is_some()
+        && snapshot
+            .entities
+            .get(uid)
+            .is_some_and(|entity| core::attribute(entity, attribute).is_some())
 }
 
 /// The type and name of an entity that a request names.
