@@ -123,7 +123,9 @@ impl Running {
     pub(crate) async fn start_in(root: TempDir, dev: bool, extra: &str) -> Self {
         let config = config(root.path(), dev, extra).unwrap();
         let server = Server::open(config).await.unwrap();
-        let Addresses { grpc, http, probe } = server.addresses().unwrap();
+        let Addresses {
+            grpc, http, probe, ..
+        } = server.addresses().unwrap();
         let [grpc, http, probe] = [grpc, http, probe].map(|at| match at {
             ListenAddress::Tcp(address) => address,
             ListenAddress::Unix(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
