@@ -60,6 +60,11 @@ impl Policy {
         &self.annotations.allowed_lints
     }
 
+    /// Whether its author allows that lint here.
+    pub fn allows_lint(&self, code: &str) -> bool {
+        self.allowed_lints().iter().any(|(it, _)| &**it == code)
+    }
+
     /// What it obliges to, as a permit that decides.
     pub fn obligation(&self) -> Option<&str> {
         self.annotations.obligation.as_deref()

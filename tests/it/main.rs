@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod authors;
 mod authzen;
 mod canonical;
 mod cli;
@@ -30,4 +31,5 @@ mod oracle;
 mod program;
 mod promises;
 mod reload;
+mod tutorial;
 mod wire;

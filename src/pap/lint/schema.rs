@@ -119,6 +119,10 @@ impl Told<'_, '_> {
             .filter(|it| it.policy.effect() == Effect::Permit)
             .flat_map(|it| it.applies.iter().map(|envs| &envs.action.uid));
         let permitted: HashSet<_> = permits.collect();
+        if permitted.is_empty() {
+            // That is told once, of the bundle.
+            return;
+        }
         for action in snapshot.schema.actions() {
             let is_asked = !action.principals.is_empty() && !action.resources.is_empty();
             if is_asked && !permitted.contains(&action.uid) {
