@@ -43,11 +43,7 @@ pub(super) fn read_change(
 
 fn put(snapshot: &Snapshot, facts: EntityFacts, expect: Expect) -> Result<Change, Refusal> {
     let storable = storable(snapshot, facts, "entity")?;
-    let attributes: serde_json::Map<_, _> = storable
-        .attributes
-        .iter()
-        .map(|(name, value)| (name.clone(), value.into()))
-        .collect();
+    let attributes = storable.json();
     let parents: Vec<_> = storable
         .parents
         .iter()
@@ -77,7 +73,11 @@ fn read_expectation(it: Option<wire::Expectation>) -> Result<Expect, Refusal> {
             Ok(sequence) => Expect::Unchanged(sequence),
             Err(_) => {
                 let message = "is no version of a stored entity";
-                return Err(Refusal::malformed("expectation.version", "version", message));
+                return Err(Refusal::malformed(
+                    "expectation.version",
+                    "version",
+                    message,
+                ));
             }
         },
     })

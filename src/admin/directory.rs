@@ -188,7 +188,10 @@ impl DirectoryService for DirectoryFace {
         let snapshot = self.0.snapshot(&bundle)?;
         let key = read_uid(asked.uid, "uid").and_then(|uid| storable_key(&snapshot, &uid, "uid"));
         let key = key.map_err(|refusal| self.0.refuse(refusal))?;
-        let directory = version.directory(bundle.as_str()).cloned().unwrap_or_default();
+        let directory = version
+            .directory(bundle.as_str())
+            .cloned()
+            .unwrap_or_default();
         Ok(Response::new(wire::GetEntityResponse {
             entity: Some(self.entity(&snapshot, &directory, &key)?),
             revision: version.revision().to_string(),
@@ -205,7 +208,10 @@ impl DirectoryService for DirectoryFace {
         let version = self.version(&asked.at_least_revision).await?;
         let snapshot = self.0.snapshot(&bundle)?;
         let filter = Filter::read(&snapshot, &asked).map_err(|refusal| self.0.refuse(refusal))?;
-        let directory = version.directory(bundle.as_str()).cloned().unwrap_or_default();
+        let directory = version
+            .directory(bundle.as_str())
+            .cloned()
+            .unwrap_or_default();
         let limit = match usize::try_from(asked.page_size) {
             Ok(0) | Err(_) => PAGE,
             Ok(size) => size.min(MAX_PAGE),
@@ -270,8 +276,14 @@ impl Filter {
 
     fn page(&self, directory: &Directory, limit: usize) -> Vec<Key> {
         let page = directory.page(self.after.as_ref(), limit, |key, stored| {
-            let is_of_type = self.type_name.as_ref().is_none_or(|it| *it == key.type_name);
-            let is_in = self.parent.as_ref().is_none_or(|it| stored.parents.contains(it));
+            let is_of_type = self
+                .type_name
+                .as_ref()
+                .is_none_or(|it| *it == key.type_name);
+            let is_in = self
+                .parent
+                .as_ref()
+                .is_none_or(|it| stored.parents.contains(it));
             is_of_type && is_in
         });
         page.into_iter().map(|(key, _)| key).collect()

@@ -23,7 +23,10 @@ use crate::{
 };
 
 const FILES: &[(&str, &str)] = &[
-    ("schema.cedarschema", include_str!("rules/schema.cedarschema")),
+    (
+        "schema.cedarschema",
+        include_str!("rules/schema.cedarschema"),
+    ),
     ("admin.cedar", include_str!("rules/admin.cedar")),
     ("bundle.toml", include_str!("rules/bundle.toml")),
 ];
@@ -100,10 +103,12 @@ impl Desk {
         let caller = self.pdp.caller(&credential(request)?, now)?;
         caller.may(right, bundle)?;
         let name = caller.name().clone();
-        let rights = Right::ALL.into_iter().filter(|it| caller.may(*it, bundle).is_ok());
+        let rights = Right::ALL
+            .into_iter()
+            .filter(|it| caller.may(*it, bundle).is_ok());
         let rights = rights.map(|it| Value::String(it.to_string())).collect();
         let facts = EntityFacts {
-            uid: EntityRef::new("Caller", name.as_str()),
+            uid: EntityRef::new("Operator", name.as_str()),
             attributes: Members::from([("rights".to_owned(), Value::Set(rights))]),
             parents: Vec::new(),
         };

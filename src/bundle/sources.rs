@@ -179,7 +179,9 @@ impl Owners<'_> {
 fn in_directory(types: &HashMap<TypeName, TypeSources>, schema: &Schema) -> HashSet<TypeName> {
     let says = |sources: &TypeSources| {
         let apart = sources.attributes.values().chain(sources.parents.values());
-        apart.chain([&sources.source]).any(|it| *it == Source::Directory)
+        apart
+            .chain([&sources.source])
+            .any(|it| *it == Source::Directory)
     };
     let direct = |name: &TypeName| types.get(name).is_some_and(says);
     let all = schema.entity_types();

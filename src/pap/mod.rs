@@ -18,5 +18,5 @@ pub use coverage::{ConditionUse, Coverage, PolicyUse, Share, lcov};
 pub use fmt::format_policies;
 pub use lint::{LINTS, Lint, lint};
 pub use mutate::{Alteration, Mutant, MutationReport, mutants, mutate};
-pub use stored::check_stored;
 pub use publish::{Checked, Expired, Publication, check, check_files, publish, serve, warnings};
+pub use stored::check_stored;

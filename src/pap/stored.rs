@@ -16,7 +16,11 @@ const TOLD: usize = 10;
 ///
 /// # Errors
 /// The first entities that do not fit.
-pub fn check_stored(snapshot: &Snapshot, bundle: &str, version: &Version) -> Result<(), Vec<Fault>> {
+pub fn check_stored(
+    snapshot: &Snapshot,
+    bundle: &str,
+    version: &Version,
+) -> Result<(), Vec<Fault>> {
     let Some(directory) = version.directory(bundle) else {
         return Ok(());
     };

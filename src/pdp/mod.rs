@@ -116,9 +116,7 @@ impl Pdp {
 
     /// What is stored as of now.
     fn stored(&self) -> Arc<Version> {
-        self.store
-            .as_ref()
-            .map_or_else(Arc::default, |it| it.pin())
+        self.store.as_ref().map_or_else(Arc::default, |it| it.pin())
     }
 
     /// Decides one request as of `now`, and records it.
@@ -182,11 +180,7 @@ impl Pdp {
     ///
     /// # Errors
     /// [`Refusal::CallerUnknown`].
-    pub fn caller(
-        &self,
-        credential: &CallerCredential,
-        now: Timestamp,
-    ) -> Result<Caller, Refusal> {
+    pub fn caller(&self, credential: &CallerCredential, now: Timestamp) -> Result<Caller, Refusal> {
         self.identify(credential, &self.view(), now)
     }
 

@@ -43,7 +43,11 @@ impl Stated {
         for name in attributes.keys() {
             let owner = owners.of_attribute(name);
             if owner != source {
-                return Err(not_owned(format!("{root}.attributes.{name}"), owner));
+                return Err(not_owned(
+                    format!("{root}.attributes.{name}"),
+                    owner,
+                    source,
+                ));
             }
         }
         let mut parents = HashSet::new();
@@ -57,7 +61,7 @@ impl Stated {
             }
             let owner = owners.of_parent(parent_type);
             if owner != source {
-                return Err(not_owned(at.to_string(), owner));
+                return Err(not_owned(at.to_string(), owner, source));
             }
             parents.insert(parent);
         }
@@ -274,10 +278,11 @@ fn unknown_type(uid: &EntityRef, root: &dyn Display) -> Refusal {
     Refusal::malformed(format!("{root}.type"), "unknown_type", message)
 }
 
-fn not_owned(field: String, owner: Source) -> Refusal {
-    Refusal::malformed(
-        field,
-        "fact_not_owned",
-        format!("is a fact of the {owner}, not of this request"),
-    )
+fn not_owned(field: String, owner: Source, source: Source) -> Refusal {
+    let other = match source {
+        Source::Directory => "the directory",
+        Source::Token | Source::Bundle | Source::Request => "this request",
+    };
+    let message = format!("is a fact of the {owner}, not of {other}");
+    Refusal::malformed(field, "fact_not_owned", message)
 }

@@ -19,4 +19,5 @@ pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};
 pub use stored::{
     DirectoryView, Known, Storable, facts_of, live_parents, stamp, storable, storable_key,
+    suppose_directory,
 };

@@ -78,10 +78,7 @@ impl Principal {
     /// # Errors
     /// [`Refusal::Malformed`] when the schema or the fact sources do not allow what is stated, or it
     /// would be its own ancestor; [`Refusal::TooLarge`] for too many ancestors.
-    pub fn vouched<'w>(
-        known: impl Into<Known<'w>>,
-        facts: &EntityFacts,
-    ) -> Result<Self, Refusal> {
+    pub fn vouched<'w>(known: impl Into<Known<'w>>, facts: &EntityFacts) -> Result<Self, Refusal> {
         let known: Known<'w> = known.into();
         let snapshot = known.snapshot;
         let root = "subject";

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bundle::Snapshot,
     model::{Claims, Refusal},
-    store::{Directory, Version},
+    store::Version,
 };
 
 /// The memory of one bundle's principals, in bytes as weighed.
@@ -151,12 +151,8 @@ impl LivePrincipals {
 
 impl Default for LivePrincipals {
     fn default() -> Self {
-        let view = DirectoryView::new(Directory::default());
-        Self(ArcSwap::from_pointee(Principals::new(
-            Weak::new(),
-            view,
-            None,
-        )))
+        let none = Principals::new(Weak::new(), DirectoryView::default(), None);
+        Self(ArcSwap::from_pointee(none))
     }
 }
 

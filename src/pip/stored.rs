@@ -1,12 +1,13 @@
 //! The one way to stored entities: those of the bundle, and those of its directory.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     fmt,
     sync::Arc,
 };
 
-use quick_cache::sync::Cache;
+use quick_cache::{UnitWeighter, sync::Cache};
 
 use super::facts::Stated;
 use crate::{
@@ -17,7 +18,9 @@ use crate::{
 };
 
 /// Entities that a view keeps built.
-const BUILT: usize = 100_000;
+const BUILT: u64 = 100_000;
+/// For how many it has room from the beginning.
+const FIRST: usize = 64;
 /// Bounds on the attributes of a stored entity, checked when it was written as well.
 const LIMITS: JsonLimits = JsonLimits {
     depth: 32,
@@ -97,8 +100,9 @@ impl DirectoryView {
     /// A view of a directory, as it is in one version.
     pub fn new(directory: Directory) -> Self {
         Self {
+            // One is made for every version that requests meet, so it begins small.
+            built: Cache::with_weighter(FIRST, BUILT, UnitWeighter),
             directory,
-            built: Cache::new(BUILT),
         }
     }
 
@@ -171,6 +175,13 @@ impl DirectoryView {
     }
 }
 
+impl Default for DirectoryView {
+    /// Of a directory with nothing in it.
+    fn default() -> Self {
+        Self::new(Directory::default())
+    }
+}
+
 impl fmt::Debug for DirectoryView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DirectoryView").finish_non_exhaustive()
@@ -221,6 +232,26 @@ pub struct Storable {
     pub parents: Vec<Key>,
 }
 
+impl Storable {
+    /// Its attributes as a JSON object.
+    pub fn json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let members = self.attributes.iter();
+        members
+            .map(|(name, value)| (name.clone(), value.into()))
+            .collect()
+    }
+
+    fn into_stored(self, changed: u64, stamp: u64) -> store::Stored {
+        store::Stored {
+            attributes: serde_json::Value::Object(self.json()).to_string().into(),
+            parents: self.parents.into(),
+            changed,
+            born: changed,
+            stamp,
+        }
+    }
+}
+
 /// Checks facts as the directory's: typed by the schema, complete, and the directory's to state.
 ///
 /// # Errors
@@ -234,12 +265,35 @@ pub fn storable(snapshot: &Snapshot, facts: EntityFacts, root: &str) -> Result<S
         return Err(Refusal::malformed(root, "fact_not_owned", message));
     }
     // A null says that there is no such attribute.
-    let present = facts.attributes.into_iter().filter(|(_, it)| *it != Value::Null);
+    let present = facts
+        .attributes
+        .into_iter()
+        .filter(|(_, it)| *it != Value::Null);
     Ok(Storable {
         key,
         attributes: present.collect(),
         parents: stated.parents.iter().map(key_of).collect(),
     })
+}
+
+/// The directory that a case supposes: of the entities stated with it, those whose facts are the
+/// directory's. The others are the request's.
+pub fn suppose_directory<'e>(
+    snapshot: &Snapshot,
+    entities: &'e [EntityFacts],
+) -> (DirectoryView, Cow<'e, [EntityFacts]>) {
+    if !snapshot.sources.uses_directory() {
+        return (DirectoryView::default(), Cow::Borrowed(entities));
+    }
+    let (mut stored, mut stated) = (Vec::new(), Vec::new());
+    for facts in entities {
+        match storable(snapshot, facts.clone(), "entities") {
+            Ok(it) => stored.push((it.key.clone(), it.into_stored(0, 0))),
+            Err(_) => stated.push(facts.clone()),
+        }
+    }
+    let view = DirectoryView::new(stored.into_iter().collect());
+    (view, Cow::Owned(stated))
 }
 
 /// The name by which the directory has an entity that a request names.
@@ -259,8 +313,13 @@ fn is_directory_type(snapshot: &Snapshot, key: &Key) -> bool {
     let owners = snapshot.sources.owners(&def.name);
     let attributes = def.attributes.members.keys();
     owners.of_type() == Source::Directory
-        || attributes.into_iter().any(|it| owners.of_attribute(it) == Source::Directory)
-        || def.ancestors.iter().any(|it| owners.of_parent(it) == Source::Directory)
+        || attributes
+            .into_iter()
+            .any(|it| owners.of_attribute(it) == Source::Directory)
+        || def
+            .ancestors
+            .iter()
+            .any(|it| owners.of_parent(it) == Source::Directory)
 }
 
 /// A number that changes when the schema or the sources of an entity type do.
@@ -276,12 +335,18 @@ pub fn stamp(snapshot: &Snapshot, type_name: &str) -> u64 {
         .collect();
     parents.sort();
     let members = &def.attributes.members;
-    let sources: Vec<_> = members.keys().map(|it| owners.of_attribute(it).to_string()).collect();
+    let sources: Vec<_> = members
+        .keys()
+        .map(|it| owners.of_attribute(it).to_string())
+        .collect();
     let mut ids: Vec<_> = def.ids.iter().flatten().collect();
     ids.sort();
     let text = format!("{members:?} {sources:?} {parents:?} {ids:?}");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().first_chunk().map_or(0, |it| u64::from_le_bytes(*it))
+    digest
+        .as_ref()
+        .first_chunk()
+        .map_or(0, |it| u64::from_le_bytes(*it))
 }
 
 fn key_of(uid: &Uid) -> Key {
@@ -291,6 +356,9 @@ fn key_of(uid: &Uid) -> Key {
 
 fn does_not_fit(key: &Key, why: &Refusal) -> Refusal {
     Refusal::Unavailable {
-        detail: format!("stored entity `{}` does not fit the rules: {why}", key.entity()),
+        detail: format!(
+            "stored entity `{}` does not fit the rules: {why}",
+            key.entity()
+        ),
     }
 }

@@ -7,9 +7,7 @@ use tonic::{server::NamedService as _, service::Routes};
 use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::HealthReporter};
 
 use crate::{
-    admin::{
-        Desk, directory::DirectoryFace, probe::ReadinessSource, revocation::RevocationFace,
-    },
+    admin::{Desk, directory::DirectoryFace, probe::ReadinessSource, revocation::RevocationFace},
     config::LimitsConfig,
     pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     proto::{self, v1::decision_service_server::DecisionServiceServer},

@@ -3,6 +3,7 @@
 //! The end is ordered too: stop accepting → finish what is in flight, as long as `limits.drain` →
 //! write the records that wait → flush. A task that dies ends the process, by its name.
 
+mod backup;
 pub mod clock;
 mod data_dir;
 mod engine;
@@ -41,6 +42,7 @@ use crate::{
         grpc::DecisionFace,
     },
 };
+pub use backup::{backup, restore};
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 pub use error::ServerError;
@@ -316,7 +318,10 @@ impl Server {
         tasks.spawn("grpc listener", grpc.serve(router, stop));
 
         let stop = reached(&phase, Phase::Closing);
-        tasks.spawn("admin listener", admin.serve(grpc::admin_router(desk), stop));
+        tasks.spawn(
+            "admin listener",
+            admin.serve(grpc::admin_router(desk), stop),
+        );
 
         let served = tokio::select! {
             death = tasks.first_death() => Err(death),

@@ -94,7 +94,9 @@ pub(super) fn run(
         })?;
     }
     Ok(async move {
-        let ended = ended.await.unwrap_or_else(|_| Err("it panicked".to_owned()));
+        let ended = ended
+            .await
+            .unwrap_or_else(|_| Err("it panicked".to_owned()));
         // Without it the next start replays more of the ledger, and no more than that.
         let _closed = checkpointed.await;
         ended

@@ -181,7 +181,12 @@ impl Store {
                 let reader = Reader::after(Arc::clone(&disk), &dir, version.chain.sequence)?;
                 (version, reader)
             }
-            None => rebuild(&disk, &dir, &mut progress)?,
+            None => {
+                if log.chain().sequence > 0 {
+                    progress(Progress::Rebuilding);
+                }
+                rebuild(&disk, &dir)?
+            }
         };
         let mut deltas = is_loaded.then(Vec::new);
         replay(
@@ -349,12 +354,7 @@ fn open_checkpoint(
 }
 
 /// A version from the newest snapshot of the ledger, and the reader of what comes after it.
-fn rebuild(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    progress: &mut impl FnMut(Progress),
-) -> Result<(Version, Reader), StoreError> {
-    progress(Progress::Rebuilding);
+fn rebuild(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Version, Reader), StoreError> {
     let mut version = Version::default();
     let mut unknown = None;
     let mut each = |chain: Chain, _, part: &[u8]| {

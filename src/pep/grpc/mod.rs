@@ -24,7 +24,8 @@ use crate::{
     model::{CallerCredential, EntityFacts, EntityRef, Face, Refusal, SignedDuration, Timestamp},
     pdp::Pdp,
     proto::v1::{
-        self as wire, CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckStreamRequest,
+        self as wire, CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse,
+        CheckStreamRequest,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
 };
