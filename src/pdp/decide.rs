@@ -4,7 +4,11 @@ use crate::{
     bundle::Snapshot,
     model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
     pip::{Asked, Gathered, Known, Principal, gather},
-    policy::{core::Uid, evaluate},
+    policy::{
+        ActionDef, Request,
+        core::{Entities, Uid},
+        evaluate,
+    },
 };
 
 /// A decision with the question in the schema's terms.
@@ -38,13 +42,25 @@ pub fn decide<'w>(
         entities,
     } = gather(known, who, asked, now)?;
     let (action, resource) = (request.action.clone(), request.resource.clone());
-    let decision = if resolved.action.principals.contains(who.uid().entity_type()) {
-        let found = evaluate(
-            &snapshot.policies,
-            request,
-            &entities,
-            snapshot.strict_errors,
-        );
+    Ok(Decided {
+        decision: conclude(snapshot, who, resolved.action, request, &entities, now),
+        action,
+        resource,
+    })
+}
+
+/// Decides by what was gathered.
+pub(super) fn conclude(
+    snapshot: &Snapshot,
+    who: &Principal,
+    action: &ActionDef,
+    request: Request,
+    entities: &Entities,
+    now: Timestamp,
+) -> Decision {
+    if action.principals.contains(who.uid().entity_type()) {
+        let strict = snapshot.strict_errors;
+        let found = evaluate(&snapshot.policies, request, entities, strict);
         let cacheable_for = match found.reads_now {
             true => SignedDuration::ZERO,
             false => cacheable_for(snapshot, who, now),
@@ -56,12 +72,7 @@ pub fn decide<'w>(
     } else {
         // The schema does not let such a principal do this at all, so no policy was validated for it.
         nothing_permits()
-    };
-    Ok(Decided {
-        decision,
-        action,
-        resource,
-    })
+    }
 }
 
 /// The bundle's word, but never past the end of the token.

@@ -5,12 +5,15 @@
 mod answer;
 mod batch;
 mod decide;
+mod explain;
 mod rehearse;
 mod world;
 
 pub use answer::{Answer, Refused};
 pub use decide::{Decided, decide};
-pub use rehearse::{Footprint, Rehearsal, footprint, rehearse};
+use explain::Explaining;
+pub use explain::{Explained, Explanation, Flip, Telling, explain};
+pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -45,6 +48,14 @@ pub struct Pdp {
     recorder: Recorder,
     /// What is stored; `None`: nothing ever is.
     store: Option<Arc<Store>>,
+    explaining: Explaining,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Decide,
+    Explain,
 }
 
 /// Whom one bundle lets in, within what the server trusts, and the principals it makes of them.
@@ -67,6 +78,9 @@ struct Trace {
     action: Option<String>,
     resource: Option<String>,
     undeclared: usize,
+    /// When the last of its stages began.
+    began: Option<Timestamp>,
+    explained: bool,
 }
 
 impl Pdp {
@@ -103,6 +117,16 @@ impl Pdp {
             tokens,
             recorder,
             store: None,
+            explaining: Explaining::default(),
+        }
+    }
+
+    /// Explains so often in a minute to one caller.
+    #[must_use]
+    pub fn with_explanations_per_minute(self, per_minute: usize) -> Self {
+        Self {
+            explaining: Explaining::per_minute(per_minute),
+            ..self
         }
     }
 
@@ -156,10 +180,16 @@ impl Pdp {
 
     /// Waits until what `view` has stored is of this revision or later.
     async fn reach(&self, view: &mut View, revision: &str) -> Result<(), Refusal> {
-        let reach = match &self.store {
-            Some(store) => store.reach(revision, PATIENCE).await,
-            None => Reach::Unknown,
-        };
+        if let Some(store) = &self.store {
+            store.reach(revision, PATIENCE).await;
+        }
+        self.reached(view, revision)
+    }
+
+    /// Whether what is stored now, which `view` then has, is of this revision or later.
+    fn reached(&self, view: &mut View, revision: &str) -> Result<(), Refusal> {
+        let store = self.store.as_ref();
+        let reach = store.map_or(Reach::Unknown, |store| store.stands(revision));
         let refuse = |message: &str| {
             Err(Refusal::malformed(
                 "at_least_revision",
@@ -208,16 +238,7 @@ impl Pdp {
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
         let outcome = match &result {
-            Ok(answer) => {
-                let decision = answer.decision();
-                RecordOutcome::Decision {
-                    outcome: decision.outcome,
-                    cause: decision.cause,
-                    reasons: decision.reasons.clone(),
-                    errors: decision.errors.clone(),
-                    obligations: decision.obligations.clone(),
-                }
-            }
+            Ok(answer) => RecordOutcome::of_decision(answer.decision()),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder
@@ -234,6 +255,35 @@ impl Pdp {
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
+        let (world, who) = self.prepare(view, caller, ask, Purpose::Decide, now, trace)?;
+        let began = (self.recorder).lap("authenticate", trace.began.unwrap_or(now));
+        let asked = Self::asked(ask, caller, &world);
+        let decided = tracing::debug_span!(target: TRACE, "decide")
+            .in_scope(|| decide(world.known(), &who, asked, now))?;
+        self.recorder.lap("decide", began);
+        trace.action = Some(decided.action.to_string());
+        trace.resource = Some(decided.resource.to_string());
+        Ok(Answer {
+            decision_id,
+            may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
+            decision: decided.decision,
+            digest: world.snapshot.digest,
+            revision: world.revision,
+            bundle: world.bundle,
+            principal: who,
+        })
+    }
+
+    /// Holds the caller to its rights, pins the world and finds out who the subject is.
+    fn prepare(
+        &self,
+        view: &mut View,
+        caller: &Caller,
+        ask: &mut AccessRequest,
+        purpose: Purpose,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Result<(World, Arc<Principal>), Refusal> {
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask, caller)?;
         let its = self.per_bundle.get(&bundle).ok_or(Refusal::UnknownBundle)?;
@@ -252,17 +302,25 @@ impl Pdp {
         if ask.face.is_for_gateways() {
             caller.may(Right::Gateway, &bundle)?;
         }
+        if purpose == Purpose::Explain {
+            self.explaining.admit(caller, &bundle, now)?;
+        }
         let world = view.world(bundle, &self.bundles, &its.principals)?;
         trace.world = Some(world.clone());
         if ask.face.drops_undeclared() {
             trace.undeclared = drop_undeclared(&world.snapshot, ask);
         }
-        let began = self.recorder.lap("accept", now);
+        if purpose == Purpose::Decide {
+            trace.began = Some(self.recorder.lap("accept", now));
+        }
         let who = tracing::debug_span!(target: TRACE, "authenticate")
             .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
         trace.principal = Some(who.uid().to_string());
-        let began = self.recorder.lap("authenticate", began);
-        let asked = Asked {
+        Ok((world, who))
+    }
+
+    fn asked<'a>(ask: &'a AccessRequest, caller: &'a Caller, world: &World) -> Asked<'a> {
+        Asked {
             question: &ask.question,
             entities: &ask.entities,
             context: &ask.context,
@@ -271,21 +329,7 @@ impl Pdp {
                 Ok(()) => ask.gateway.peer.as_deref(),
                 Err(_) => None,
             },
-        };
-        let decided = tracing::debug_span!(target: TRACE, "decide")
-            .in_scope(|| decide(world.known(), &who, asked, now))?;
-        self.recorder.lap("decide", began);
-        trace.action = Some(decided.action.to_string());
-        trace.resource = Some(decided.resource.to_string());
-        Ok(Answer {
-            decision_id,
-            may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
-            decision: decided.decision,
-            digest: world.snapshot.digest,
-            revision: world.revision,
-            bundle: world.bundle,
-            principal: who,
-        })
+        }
     }
 
     /// The bundle by its name, else by the gateway's word, else by the host asked about, else the
@@ -417,6 +461,7 @@ impl Trace {
             resource: self.resource.or(Some(resource)),
             undeclared: self.undeclared,
             outcome,
+            explained: self.explained,
             latency_us: 0,
         }
     }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Decided, decide};
+use super::{
+    decide::{Decided, decide},
+    explain::{Explanation, Telling, explain},
+};
 use crate::{
     authn::suppose,
     bundle::{CaseQuestion, Snapshot, SubjectSpec},
@@ -45,6 +48,23 @@ pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decide
     let who = subject(known, rehearsal)?;
     let asked = asked(rehearsal, &question, &entities);
     decide(known, &who, asked, rehearsal.now)
+}
+
+/// Explains what [`rehearse`] says of the same question.
+///
+/// # Errors
+/// The [`Refusal`] of [`rehearse`].
+pub fn explain_rehearsal(
+    snapshot: &Snapshot,
+    rehearsal: &Rehearsal<'_>,
+    telling: Telling<'_>,
+) -> Result<Explanation, Refusal> {
+    let question = question(rehearsal.question)?;
+    let (directory, entities) = suppose_directory(snapshot, rehearsal.entities);
+    let known = Known::new(snapshot, &directory);
+    let who = subject(known, rehearsal)?;
+    let asked = asked(rehearsal, &question, &entities);
+    explain(known, &who, asked, rehearsal.now, telling)
 }
 
 /// What a rehearsal comes across on its way to a decision.

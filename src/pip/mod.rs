@@ -11,6 +11,7 @@ mod principals;
 mod question;
 mod slice;
 mod stored;
+mod suppose;
 
 pub use declared::drop_undeclared;
 pub use gather::{Gathered, gather};
@@ -21,3 +22,4 @@ pub use stored::{
     DirectoryView, Known, Storable, facts_of, live_parents, stamp, storable, storable_key,
     suppose_directory,
 };
+pub use suppose::Supposing;

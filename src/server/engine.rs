@@ -40,6 +40,7 @@ pub(super) struct Parts {
     pub(super) decide: DecideConfig,
     pub(super) reload: ReloadConfig,
     pub(super) limits: BundleLimitsConfig,
+    pub(super) explanations_per_minute: usize,
     pub(super) data: PathBuf,
     pub(super) dev: bool,
     pub(super) recorder: Recorder,
@@ -71,6 +72,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         decide,
         reload,
         limits,
+        explanations_per_minute,
         data,
         dev,
         recorder,
@@ -114,7 +116,8 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         Callers::new(&callers, dev),
         Arc::clone(&tokens),
         recorder,
-    );
+    )
+    .with_explanations_per_minute(explanations_per_minute);
     let pdp = Arc::new(pdp.with_store(Arc::clone(&store)));
     let desk = Desk {
         pdp: Arc::clone(&pdp),

@@ -262,13 +262,9 @@ impl Store {
     /// Where a revision stands to what is stored, after waiting at most `patience` for it to come.
     pub async fn reach(&self, revision: &str, patience: Duration) -> Reach {
         let mut reached = self.reached.clone();
-        let look = || match self.key.reach(revision, &self.pin()) {
-            Reach::Reached if self.is_other(revision) => Reach::Lost,
-            reach => reach,
-        };
         let wait = async {
             loop {
-                match look() {
+                match self.stands(revision) {
                     Reach::Later => {}
                     reach => return reach,
                 }
@@ -279,6 +275,14 @@ impl Store {
         };
         let waited = tokio::time::timeout(patience, wait).await;
         waited.unwrap_or(Reach::Later)
+    }
+
+    /// Where a revision stands to what is stored now.
+    pub fn stands(&self, revision: &str) -> Reach {
+        match self.key.reach(revision, &self.pin()) {
+            Reach::Reached if self.is_other(revision) => Reach::Lost,
+            reach => reach,
+        }
     }
 
     /// Whether the record of a revision's sequence is known to be another one.

@@ -16,6 +16,7 @@ mod cli;
 mod client;
 mod directory;
 mod example;
+mod explain;
 mod ext_authz;
 mod faces;
 mod faults;

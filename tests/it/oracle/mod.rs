@@ -3,7 +3,7 @@
 //! The oracle gets its entities, context and policies by Cedar's own parsers, so that a mistake of
 //! ours in typing, ownership, slicing or evaluation shows as a difference.
 
-mod worlds;
+pub(crate) mod worlds;
 
 use std::{cell::Cell, collections::BTreeSet};
 

@@ -402,7 +402,7 @@ impl World {
     }
 }
 
-fn strip(value: &Json) -> Json {
+pub(crate) fn strip(value: &Json) -> Json {
     match value {
         Json::Object(map) if map.contains_key("__entity") => map["__entity"]["id"].clone(),
         Json::Object(map) => map.iter().map(|(k, v)| (k.clone(), strip(v))).collect(),
