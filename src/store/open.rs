@@ -350,9 +350,13 @@ fn open_checkpoint(
     dir: &Path,
     first: u64,
 ) -> Result<checkpoint::Opened, StoreError> {
-    let fits = |chain: Chain| {
+    let fits = |version: &Version| {
+        let chain = version.chain;
         let reader = Reader::after(Arc::clone(disk), dir, chain.sequence);
-        chain.sequence + 1 >= first && reader.is_ok_and(|reader| reader.chain() == chain)
+        let is_here = reader.is_ok_and(|reader| {
+            reader.chain() == chain && reader.epoch().as_ref() == version.epochs.last()
+        });
+        chain.sequence + 1 >= first && is_here
     };
     checkpoint::open(data, fits).map_err(StoreError::Checkpoint)
 }
