@@ -113,3 +113,26 @@ fn tokens_and_servers_read_their_flags() {
     check("test dir --filter x", None);
     check("schema prelude", None);
 }
+
+#[test]
+fn authors_tools_read_their_flags() {
+    check("new dir", None);
+    check("new", Some(Exit::Usage));
+    check("test --watch --junit a --filter b", None);
+    check(
+        "test --coverage --min-coverage 100 --lcov a --mutate --max-mutants 5",
+        None,
+    );
+    check("test --min-coverage 101", Some(Exit::Usage));
+    check("test --max-mutants 5", Some(Exit::Usage));
+    // What a part of the cases covers says nothing.
+    check("test --filter a --coverage", Some(Exit::Usage));
+    check("test --filter a --mutate", Some(Exit::Usage));
+    check("fmt - --check", None);
+    check("lint dir --deny warnings --deny permits_all --sarif", None);
+    check("lint --json --sarif", Some(Exit::Usage));
+    check("lint --list --json", Some(Exit::Usage));
+    check("completions zsh", None);
+    check("completions cmd", Some(Exit::Usage));
+    check("man dir", None);
+}

@@ -20,7 +20,7 @@ mod suggest;
 mod survey;
 mod typing;
 
-pub use annotations::allowed_lints;
+pub use annotations::{AllowedLint, allowed_lints};
 pub use change::{Change, Edit, Root, Spot, edited};
 pub use evaluate::{Evaluation, Request, evaluate};
 pub use explain::{

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::publish::warnings;
 use crate::{
     bundle::{BundleFiles, Snapshot},
-    policy::{Envs, Fault, Policy, Survey},
+    policy::{AllowedLint, Envs, Fault, Policy, Survey},
 };
 
 /// One lint.
@@ -77,7 +77,7 @@ pub fn lint(files: &BundleFiles, snapshot: &Snapshot) -> Vec<Fault> {
     policies::lints(&looked, snapshot, &mut allowed, &mut found);
     schema::lints(&looked, files, snapshot, &mut found);
     for it in &looked {
-        for (code, _) in it.policy.allowed_lints() {
+        for AllowedLint { code, .. } in it.policy.allowed_lints() {
             if !allowed
                 .used
                 .contains(&(it.policy.id.to_string(), code.to_string()))
