@@ -16,13 +16,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
-        // They hold credentials; `proto` says what may be printed of them.
+        // They hold credentials or facts about people; `proto` says what may be printed of them.
         .skip_debug([
             "doorward.v1.CheckRequest",
             "doorward.v1.CheckRequest.subject",
             "doorward.v1.CheckBatchRequest",
             "doorward.v1.CheckBatchRequest.subject",
             "doorward.v1.HttpQuestion",
+            "doorward.v1.Seen",
+            "doorward.v1.Flip",
+            "doorward.v1.Fact",
         ])
         .compile_fds(files)?;
     Ok(())

@@ -105,9 +105,7 @@ pub(super) fn open(data: &Path, fits: impl Fn(&Version) -> bool) -> Result<Opene
     let held = match try_open(&dir) {
         Ok(db) => match load(&db) {
             Ok(None) => Ok((db, None)),
-            Ok(Some((version, position))) if fits(&version) => {
-                Ok((db, Some((version, position))))
-            }
+            Ok(Some((version, position))) if fits(&version) => Ok((db, Some((version, position)))),
             Ok(Some(_)) => Err("it is not of this ledger".to_owned()),
             Err(why) => Err(why),
         },

@@ -208,7 +208,7 @@ fn flips(it: &Explanation, style: Style) -> String {
         out.push_str(&format!("{} {}\n", style.good(lead), shown(&flip.text)));
     }
     if it.flips.is_empty() {
-        out.push_str("no change of a few facts that was found would allow it\n");
+        out.push_str("no change of up to three facts was found that would allow it\n");
     }
     if it.truncated {
         let more = "there may be more: not every permit and change was tried";

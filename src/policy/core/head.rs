@@ -35,6 +35,15 @@ impl Rule {
         scope(self.policy.resource_constraint().as_inner())
     }
 
+    /// Whether the head's action matches one that is in the groups that `is_in` says.
+    pub(in crate::policy) fn is_for(&self, action: &Uid, is_in: impl Fn(&Uid) -> bool) -> bool {
+        match self.policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(named) => **named == *action,
+            ActionConstraint::In(named) => named.iter().any(|group| is_in(group)),
+        }
+    }
+
     /// The actions and action groups that the head names; `None` for any action.
     pub(in crate::policy) fn action_scope(&self) -> Option<ActionScope> {
         match self.policy.action_constraint() {

@@ -1,7 +1,7 @@
 //! Which permits came nearest to holding.
 
 use super::super::{
-    core::{ActionScope, Entities, Evaluator, Rule, Scope, Uid, find},
+    core::{Entities, Evaluator, Rule, Scope, Uid, find},
     evaluate::Request,
     set::{Policy, PolicySet},
 };
@@ -113,11 +113,7 @@ fn gap(rule: &Rule, request: &Request, entities: &Entities) -> Option<Gap> {
 
 /// Whether a head's action matches.
 pub(super) fn action_fits(rule: &Rule, action: &Uid, entities: &Entities) -> bool {
-    match rule.action_scope() {
-        None => true,
-        Some(ActionScope::Is(named)) => named == *action,
-        Some(ActionScope::In(named)) => named.iter().any(|group| is_in(action, group, entities)),
-    }
+    rule.is_for(action, |group| is_in(action, group, entities))
 }
 
 /// Whether an entity is what a head asks for.

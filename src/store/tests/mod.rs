@@ -402,6 +402,9 @@ fn a_checkpoint_that_cannot_be_used_is_set_aside_and_made_anew() {
     check(&data, "none");
     // Of another ledger.
     let (data, other) = (filled(), filled());
+    let store = Running::open(real(&other)).unwrap();
+    store.write(&entities(vec![delete("e00")])).unwrap();
+    store.end().unwrap();
     std::fs::remove_dir_all(data.path().join("checkpoint")).unwrap();
     std::fs::rename(
         other.path().join("checkpoint"),

@@ -21,7 +21,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::oracle::worlds::{Ask, Both, Owner, World, ask, strip, world};
 
 const NOW: &str = "2030-01-01T00:00:00Z";
-const CASES: u32 = 60;
+const CASES: u32 = 40;
 
 /// A world's facts as plain JSON, so that they can be edited by name.
 #[derive(Clone)]
@@ -216,7 +216,7 @@ fn every_flip_is_true_and_nothing_in_it_is_idle() {
         failure_persistence: None,
         ..Config::default()
     });
-    let result = runner.run(&(world(), vec(ask(), 6)), |(world, asks)| {
+    let result = runner.run(&(world(), vec(ask(), 5)), |(world, asks)| {
         for ask in &asks {
             let facts = Facts::new(&world.entities(), ask);
             let explained = asked(&world, &facts, ask, |snapshot, rehearsal| {
@@ -266,7 +266,7 @@ fn every_flip_is_true_and_nothing_in_it_is_idle() {
     println!(
         "{denied:?} denied, {flipped:?} with flips, {flips:?} flips, {larger:?} of several facts"
     );
-    assert!(denied.get() > 100, "{denied:?} denials");
+    assert!(denied.get() > 50, "{denied:?} denials");
     assert!(
         flipped.get() * 2 > denied.get(),
         "flips for {flipped:?} of {denied:?}"
