@@ -2,7 +2,11 @@
 
 use std::{env, path::PathBuf};
 
-const PROTOS: &[&str] = &["doorward/v1/decision.proto"];
+const PROTOS: &[&str] = &[
+    "doorward/v1/decision.proto",
+    "doorward/v1/directory.proto",
+    "doorward/v1/revocation.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
