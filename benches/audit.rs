@@ -12,6 +12,7 @@
     reason = "a bench measures time, runs the tasks of a server, and has failed when it panics"
 )]
 
+#[expect(dead_code, reason = "others present claims")]
 mod common;
 
 use std::{

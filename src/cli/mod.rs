@@ -1,8 +1,10 @@
 //! What people type. One file for each verb; each returns how it ended.
 
 mod audit;
+mod backup;
 mod check;
 mod completions;
+mod directory;
 mod exit;
 mod explain;
 mod fmt;
@@ -10,6 +12,7 @@ mod inspect;
 mod lint;
 mod new;
 mod output;
+mod revoke;
 mod route;
 mod schema;
 mod serve;
@@ -67,6 +70,11 @@ enum Verb {
     Audit(audit::Verb),
     Why(audit::WhyArgs),
     #[command(subcommand)]
+    Directory(directory::Verb),
+    Revoke(revoke::Args),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    #[command(subcommand)]
     Schema(schema::Verb),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
@@ -95,6 +103,10 @@ pub fn main() -> ExitCode {
         Verb::Audit(verb) => audit::run(verb),
         Verb::Why(args) => audit::why(&args),
         Verb::Lint(args) => lint::run(args),
+        Verb::Directory(verb) => directory::run(verb),
+        Verb::Revoke(args) => revoke::run(args),
+        Verb::Backup(args) => backup::backup(args),
+        Verb::Restore(args) => backup::restore(args),
         Verb::Schema(verb) => schema::run(verb),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),

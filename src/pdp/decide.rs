@@ -3,7 +3,7 @@
 use crate::{
     bundle::Snapshot,
     model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
-    pip::{Asked, Gathered, Principal, gather},
+    pip::{Asked, Gathered, Known, Principal, gather},
     policy::{
         ActionDef, Request,
         core::{Entities, Uid},
@@ -22,23 +22,25 @@ pub struct Decided {
     pub resource: Uid,
 }
 
-/// Decides a question by one snapshot.
+/// Decides a question by one snapshot, and what its directory stores.
 ///
 /// The same arguments give the same result: cases, replay and explanations stand on this.
 ///
 /// # Errors
 /// The [`Refusal`] when no decision can be made of what is stated.
-pub fn decide(
-    snapshot: &Snapshot,
+pub fn decide<'w>(
+    known: impl Into<Known<'w>>,
     who: &Principal,
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
+    let known = known.into();
+    let snapshot = known.snapshot();
     let Gathered {
         resolved,
         request,
         entities,
-    } = gather(snapshot, who, asked, now)?;
+    } = gather(known, who, asked, now)?;
     let (action, resource) = (request.action.clone(), request.resource.clone());
     Ok(Decided {
         decision: conclude(snapshot, who, resolved.action, request, &entities, now),

@@ -18,7 +18,7 @@ pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse}
 pub use replay::{NotReplayed, replay, replay_with};
 pub use world::{View, World};
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     audit::{Receipt, Recorder, TRACE},
@@ -26,13 +26,18 @@ use crate::{
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
-        AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts, Evidence,
-        Facts, IssuerName, Question, Record, RecordOutcome, Refusal, Revision, Right, Subject,
-        Timestamp,
+        AccessRequest, BundleName, CallerCredential, CallerName, Claims, DecisionId, EntityFacts,
+        Evidence, Facts, IssuerName, Question, Record, RecordOutcome, Refusal, Rejection,
+        RejectionCode, Revision, Right, Subject, Timestamp,
     },
     pip::{Asked, LivePrincipals, Principal, Told, drop_undeclared},
     policy::core::Uid,
+    store::{Reach, Store, Version},
 };
+
+/// How long a request waits for a revision that is still to come: most of a second, which is the
+/// deadline of most.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// The decision point: rules, trust and callers, and the log of what it decides.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub struct Pdp {
     callers: Callers,
     tokens: Arc<TokenVerifier>,
     recorder: Recorder,
+    /// What is stored; `None`: nothing ever is.
+    store: Option<Arc<Store>>,
     explaining: Explaining,
 }
 
@@ -114,6 +121,7 @@ impl Pdp {
             callers,
             tokens,
             recorder,
+            store: None,
             explaining: Explaining::default(),
         }
     }
@@ -127,6 +135,19 @@ impl Pdp {
         }
     }
 
+    /// Decides with what `store` has, too.
+    pub fn with_store(self, store: Arc<Store>) -> Self {
+        Self {
+            store: Some(store),
+            ..self
+        }
+    }
+
+    /// What is stored as of now.
+    fn stored(&self) -> Arc<Version> {
+        self.store.as_ref().map_or_else(Arc::default, |it| it.pin())
+    }
+
     /// Decides one request as of `now`, and records it.
     ///
     /// # Errors
@@ -137,7 +158,7 @@ impl Pdp {
 
     /// What questions that belong together see: the same keys, and of each bundle the same rules.
     pub fn view(&self) -> View {
-        View::new(self.tokens.pin())
+        View::new(self.tokens.pin(), self.stored())
     }
 
     /// Decides one of the requests that share `view`, as of `now`, and records it.
@@ -155,6 +176,10 @@ impl Pdp {
             let keys = Arc::clone(&view.keys);
             view.keys = self.tokens.keys_for(keys, token, now).await;
         }
+        let caller = match (&caller, &ask.at_least_revision) {
+            (Ok(_), Some(revision)) => self.reach(view, revision).await.and(caller),
+            _ => caller,
+        };
         let (answered, receipt) = self.answer_in(view, caller.as_ref(), &mut ask, now);
         self.when_durable(answered, receipt).await
     }
@@ -173,6 +198,42 @@ impl Pdp {
             Err(refused) => refused.decision_id,
         };
         Err(Refused::new(decision_id, refusal))
+    }
+
+    /// Waits until what `view` has stored is of this revision or later.
+    async fn reach(&self, view: &mut View, revision: &str) -> Result<(), Refusal> {
+        if let Some(store) = &self.store {
+            store.reach(revision, PATIENCE).await;
+        }
+        self.reached(view, revision)
+    }
+
+    /// Whether what is stored now, which `view` then has, is of this revision or later.
+    fn reached(&self, view: &mut View, revision: &str) -> Result<(), Refusal> {
+        let store = self.store.as_ref();
+        let reach = store.map_or(Reach::Unknown, |store| store.stands(revision));
+        let refuse = |message: &str| {
+            Err(Refusal::malformed(
+                "at_least_revision",
+                "unknown_revision",
+                message,
+            ))
+        };
+        match reach {
+            Reach::Reached if view.renew(self.stored()) => Ok(()),
+            Reach::Reached => Err(Refusal::Stale),
+            Reach::Later => Err(Refusal::Stale),
+            Reach::Lost => refuse("is of a state that a restore has undone: read and write anew"),
+            Reach::Unknown => refuse("was not given out by this server"),
+        }
+    }
+
+    /// Finds out which caller presents `credential`, and by which rights, as of `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::CallerUnknown`].
+    pub fn caller(&self, credential: &CallerCredential, now: Timestamp) -> Result<Caller, Refusal> {
+        self.identify(credential, &self.view(), now)
     }
 
     fn identify(
@@ -220,7 +281,7 @@ impl Pdp {
         let began = (self.recorder).lap("authenticate", trace.began.unwrap_or(now));
         let asked = Self::asked(ask, caller, &world);
         let decided = tracing::debug_span!(target: TRACE, "decide")
-            .in_scope(|| decide(&world.snapshot, &who, asked, now))?;
+            .in_scope(|| decide(world.known(), &who, asked, now))?;
         self.recorder.lap("decide", began);
         trace.peer = asked.peer.map(str::to_owned);
         trace.resolved = Some((decided.action, decided.resource));
@@ -265,10 +326,6 @@ impl Pdp {
         }
         if purpose == Purpose::Explain {
             self.explaining.admit(caller, &bundle, now)?;
-        }
-        if ask.at_least_revision.is_some() {
-            // Nothing is stored yet, so no revision was ever handed out.
-            return Err(Refusal::Stale);
         }
         let world = view.world(bundle, &self.bundles, &its.principals)?;
         trace.world = Some(world.clone());
@@ -337,13 +394,14 @@ impl Pdp {
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = identity.claims();
+                check_revoked(world, claims)?;
                 let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
                 who
             }
             Subject::Entity(facts) => {
                 check_vouch(caller, &world.bundle, facts)?;
-                Principal::vouched(&world.snapshot, facts).map(Arc::new)
+                Principal::vouched(world.known(), facts).map(Arc::new)
             }
             Subject::Anonymous => match &ask.gateway.claims {
                 Some(members) if caller.may(Right::Gateway, &world.bundle).is_ok() => {
@@ -351,15 +409,28 @@ impl Pdp {
                         .keys
                         .vouched(members.clone(), &scope, now)
                         .map_err(Refusal::Unauthenticated)?;
-                    Principal::of_claims(&world.snapshot, claims).map(Arc::new)
+                    check_revoked(world, &claims)?;
+                    Principal::of_claims(world.known(), claims).map(Arc::new)
                 }
-                _ => Principal::anonymous(&world.snapshot).map(Arc::new),
+                _ => Principal::anonymous(world.known()).map(Arc::new),
             },
         }
     }
 }
 
 /// A caller vouches for the types it is trusted with, and for parents only when it may.
+/// Whether the token was revoked, by what the world knows: a token that was verified before is
+/// looked up anew each time.
+fn check_revoked(world: &World, claims: &Claims) -> Result<(), Refusal> {
+    match world.stored.revocations().revoke(claims) {
+        false => Ok(()),
+        true => Err(Refusal::Unauthenticated(Rejection::new(
+            RejectionCode::TokenRevoked,
+            "the token, its session or its subject was revoked",
+        ))),
+    }
+}
+
 fn check_vouch(caller: &Caller, bundle: &BundleName, facts: &EntityFacts) -> Result<(), Refusal> {
     let scope = caller.vouch();
     let type_ok = scope.types.is_empty() || scope.types.contains(&facts.uid.type_name);

@@ -3,9 +3,8 @@
 use super::decide::{Decided, decide};
 use crate::{
     audit::Recorded,
-    bundle::Snapshot,
     model::{CallerName, Refusal},
-    pip::{Asked, Principal, asked_again},
+    pip::{Asked, Known, Principal, asked_again},
 };
 
 /// Why a record cannot be decided again.
@@ -22,25 +21,32 @@ pub enum NotReplayed {
     Refused(Refusal),
 }
 
-/// Decides a record again by the bundle that decided it, as of its time.
+/// Decides a record again by the bundle that decided it, and what its directory stored at the record's
+/// revision, as of its time.
 ///
-/// Pure: the same record and the same bundle give the decision that was recorded.
+/// Pure: the same record and the same rules and facts give the decision that was recorded.
 ///
 /// # Errors
 /// [`NotReplayed`].
-pub fn replay(snapshot: &Snapshot, record: &Recorded) -> Result<Decided, NotReplayed> {
+pub fn replay<'w>(known: impl Into<Known<'w>>, record: &Recorded) -> Result<Decided, NotReplayed> {
+    let known = known.into();
+    let snapshot = known.snapshot();
     if record.digest != Some(snapshot.digest) || record.strict_errors != snapshot.strict_errors {
         let digest = record.digest.map(|digest| digest.to_string());
         return Err(NotReplayed::OtherBundle(digest.unwrap_or_default()));
     }
-    replay_with(snapshot, record)
+    replay_with(known, record)
 }
 
 /// Decides a record again by other rules: what would they have answered?
 ///
 /// # Errors
 /// [`NotReplayed`].
-pub fn replay_with(snapshot: &Snapshot, record: &Recorded) -> Result<Decided, NotReplayed> {
+pub fn replay_with<'w>(
+    known: impl Into<Known<'w>>,
+    record: &Recorded,
+) -> Result<Decided, NotReplayed> {
+    let known = known.into();
     if record.redacted {
         return Err(NotReplayed::Facts(
             "a rule of `audit.redact` took some away",
@@ -50,7 +56,7 @@ pub fn replay_with(snapshot: &Snapshot, record: &Recorded) -> Result<Decided, No
     let (Some(subject), Some(asked)) = (&facts.subject, &facts.asked) else {
         return Err(NotReplayed::Facts("they were erased, or never known"));
     };
-    let who = Principal::recorded(snapshot, subject).map_err(NotReplayed::Refused)?;
+    let who = Principal::recorded(known, subject).map_err(NotReplayed::Refused)?;
     let question = asked_again(asked).map_err(NotReplayed::Refused)?;
     let caller = record.caller.as_deref().map(CallerName::new);
     let asked = Asked {
@@ -60,5 +66,5 @@ pub fn replay_with(snapshot: &Snapshot, record: &Recorded) -> Result<Decided, No
         caller: caller.as_ref(),
         peer: asked.peer.as_deref(),
     };
-    decide(snapshot, &who, asked, record.time).map_err(NotReplayed::Refused)
+    decide(known, &who, asked, record.time).map_err(NotReplayed::Refused)
 }

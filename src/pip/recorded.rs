@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Principal,
+    Known, Principal,
     facts::{Stated, entity_name},
 };
 use crate::{
@@ -215,7 +215,12 @@ impl Principal {
     ///
     /// # Errors
     /// [`Refusal::Malformed`] when the bundle's schema has no such entity.
-    pub fn recorded(snapshot: &Snapshot, facts: &SubjectFacts) -> Result<Self, Refusal> {
+    pub fn recorded<'w>(
+        known: impl Into<Known<'w>>,
+        facts: &SubjectFacts,
+    ) -> Result<Self, Refusal> {
+        let known = known.into();
+        let snapshot = known.snapshot();
         let EntityFacts {
             uid,
             attributes,
@@ -235,7 +240,7 @@ impl Principal {
             parents,
         };
         let claims = facts.token.as_ref().map(|token| Arc::new(claims_of(token)));
-        Self::new(snapshot, stated, claims, facts.anonymous)
+        Self::new(known, stated, claims, facts.anonymous)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The end is ordered too: stop accepting → finish what is in flight, as long as `limits.drain` →
 //! write the records that wait → flush. A task that dies ends the process, by its name.
 
+mod backup;
 pub mod clock;
 mod data_dir;
 mod engine;
@@ -13,6 +14,7 @@ mod http;
 mod keys;
 mod listen;
 mod reload;
+mod store;
 mod tasks;
 pub mod telemetry;
 mod tls;
@@ -41,11 +43,13 @@ use crate::{
         grpc::DecisionFace,
     },
 };
+pub use backup::{backup, restore};
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 pub use error::ServerError;
 pub use keys::read_keys;
 use listen::{Listener, Protocol, Setup, Waiting};
+use store::Kept;
 use tasks::Tasks;
 use tls::Certificates;
 
@@ -71,6 +75,8 @@ pub struct Addresses {
     pub http: ListenAddress,
     /// Probes and metrics.
     pub probe: ListenAddress,
+    /// Operators.
+    pub admin: ListenAddress,
 }
 
 /// A server that holds its ports and is ready to run.
@@ -79,6 +85,8 @@ pub struct Server {
     http: Listener,
     faces: http::Faces,
     probe: Listener,
+    admin: Listener,
+    kept: Kept,
     tls: Option<Arc<Certificates>>,
     limits: LimitsConfig,
     waiting: Waiting,
@@ -111,6 +119,7 @@ impl Server {
             bundle_limits,
             identity_headers,
             http,
+            admin_bundle,
             dev,
         } = config;
         prepare_data(&data, dev)?;
@@ -127,6 +136,7 @@ impl Server {
             grpc,
             http,
             probe,
+            admin,
             hosts,
         } = listen;
         let probe_tls = tls.as_ref().is_some_and(|tls| tls.probe);
@@ -156,6 +166,9 @@ impl Server {
             hosts,
         );
         let probe = bind(probe, probed, "--probe").await?;
+        let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
+        let admin = bind(admin, operated, "--admin").await?;
+        let kept = store::open(data.clone()).await?;
         let (recorder, log) = open_audit(&audit, &data, configuration, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
@@ -170,6 +183,8 @@ impl Server {
             dev,
             recorder: recorder.clone(),
             metrics: Arc::clone(&metrics),
+            store: Arc::clone(&kept.store),
+            admin_bundle,
         })
         .await?;
         Ok(Self {
@@ -177,6 +192,8 @@ impl Server {
             http,
             faces,
             probe,
+            admin,
+            kept,
             tls,
             limits,
             waiting,
@@ -196,6 +213,7 @@ impl Server {
             grpc: self.grpc.address()?,
             http: self.http.address()?,
             probe: self.probe.address()?,
+            admin: self.admin.address()?,
         })
     }
 
@@ -209,6 +227,11 @@ impl Server {
             http,
             faces,
             probe,
+            admin,
+            kept: Kept {
+                store,
+                tasks: keeping,
+            },
             tls,
             limits,
             waiting,
@@ -219,6 +242,7 @@ impl Server {
                     keepers,
                     key_tasks,
                     tokens,
+                    desk,
                 },
             recorder,
             log,
@@ -239,6 +263,17 @@ impl Server {
                 Ok(())
             });
         }
+        let ledger = store::run(keeping).map_err(ServerError::Threads)?;
+        tasks.spawn("ledger", ledger);
+        let compacted = Arc::clone(&store);
+        let closing = reached(&phase, Phase::Closing);
+        tasks.spawn("compaction", async move {
+            tokio::select! {
+                () = store::compact(compacted) => {}
+                () = closing => {}
+            }
+            Ok(())
+        });
         for keeper in keepers {
             let closing = reached(&phase, Phase::Closing);
             tasks.spawn("reload", keeper.run(closing));
@@ -290,6 +325,12 @@ impl Server {
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
 
+        let stop = reached(&phase, Phase::Closing);
+        tasks.spawn(
+            "admin listener",
+            admin.serve(grpc::admin_router(desk), stop),
+        );
+
         let served = tokio::select! {
             death = tasks.first_death() => Err(death),
             () = shutdown => Ok(()),
@@ -298,14 +339,16 @@ impl Server {
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
         close_streams.send_replace(true);
-        let doors = ["grpc listener", "http listener"];
+        let doors = ["grpc listener", "http listener", "admin listener"];
         let closed = tasks.finish(&doors, limits.drain).await;
         phase.send_replace(Phase::Draining);
         let drained = tasks.finish(&["decision log"], LAST).await;
+        store.end().await;
+        let stored = tasks.finish(&["ledger"], LAST).await;
         let left = ["probe listener", "decision log segments"];
         let left = tasks.finish(&left, LAST).await;
         tracing::info!("stopped");
-        served.and(closed).and(drained).and(left)
+        served.and(closed).and(drained).and(stored).and(left)
     }
 }
 
