@@ -7,6 +7,7 @@ mod batch;
 mod decide;
 mod explain;
 mod rehearse;
+mod replay;
 mod world;
 
 pub use answer::{Answer, Refused};
@@ -14,21 +15,23 @@ pub use decide::{Decided, decide};
 use explain::Explaining;
 pub use explain::{Explained, Explanation, Flip, Telling, explain};
 pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
+pub use replay::{NotReplayed, replay, replay_with};
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    audit::{Recorder, TRACE},
+    audit::{Receipt, Recorder, TRACE},
     authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
         AccessRequest, BundleName, CallerCredential, CallerName, Claims, DecisionId, EntityFacts,
-        IssuerName, Question, Record, RecordOutcome, Refusal, Rejection, RejectionCode, Right,
-        Subject, Timestamp,
+        Evidence, Facts, IssuerName, Question, Record, RecordOutcome, Refusal, Rejection,
+        RejectionCode, Revision, Right, Subject, Timestamp,
     },
-    pip::{Asked, LivePrincipals, Principal, drop_undeclared},
+    pip::{Asked, LivePrincipals, Principal, Told, drop_undeclared},
+    policy::core::Uid,
     store::{Reach, Store, Version},
 };
 
@@ -67,16 +70,18 @@ struct PerBundle {
     principals: LivePrincipals,
 }
 
+/// The caller without a credential.
+const ANONYMOUS: &str = "anonymous";
+
 /// What is known of a request when it ends, for its record.
 #[derive(Default)]
 struct Trace {
     caller: Option<CallerName>,
     world: Option<World>,
     identity: Option<Identity>,
-    token_id: Option<String>,
-    principal: Option<String>,
-    action: Option<String>,
-    resource: Option<String>,
+    principal: Option<Arc<Principal>>,
+    resolved: Option<(Uid, Uid)>,
+    peer: Option<String>,
     undeclared: usize,
     /// When the last of its stages began.
     began: Option<Timestamp>,
@@ -175,7 +180,24 @@ impl Pdp {
             (Ok(_), Some(revision)) => self.reach(view, revision).await.and(caller),
             _ => caller,
         };
-        self.answer_in(view, caller.as_ref(), &mut ask, now)
+        let (answered, receipt) = self.answer_in(view, caller.as_ref(), &mut ask, now);
+        self.when_durable(answered, receipt).await
+    }
+
+    /// The answer leaves once its record is as safe as `audit.mode` promises.
+    async fn when_durable(
+        &self,
+        answered: Result<Answer, Refused>,
+        receipt: Receipt,
+    ) -> Result<Answer, Refused> {
+        let Err(refusal) = receipt.durable().await else {
+            return answered;
+        };
+        let decision_id = match &answered {
+            Ok(answer) => answer.decision_id,
+            Err(refused) => refused.decision_id,
+        };
+        Err(Refused::new(decision_id, refusal))
     }
 
     /// Waits until what `view` has stored is of this revision or later.
@@ -231,7 +253,7 @@ impl Pdp {
         caller: Result<&Caller, &Refusal>,
         ask: &mut AccessRequest,
         now: Timestamp,
-    ) -> Result<Answer, Refused> {
+    ) -> (Result<Answer, Refused>, Receipt) {
         let decision_id = DecisionId::new(now);
         let mut trace = Trace::default();
         let result = caller
@@ -241,9 +263,9 @@ impl Pdp {
             Ok(answer) => RecordOutcome::of_decision(answer.decision()),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
-        self.recorder
-            .record(trace.into_record(ask, decision_id, now, outcome));
-        result.map_err(|refusal| Refused::new(decision_id, refusal))
+        let receipt = (self.recorder).submit(trace.into_record(ask, decision_id, now, outcome));
+        let answered = result.map_err(|refusal| Refused::new(decision_id, refusal));
+        (answered, receipt)
     }
 
     fn try_answer(
@@ -261,8 +283,8 @@ impl Pdp {
         let decided = tracing::debug_span!(target: TRACE, "decide")
             .in_scope(|| decide(world.known(), &who, asked, now))?;
         self.recorder.lap("decide", began);
-        trace.action = Some(decided.action.to_string());
-        trace.resource = Some(decided.resource.to_string());
+        trace.peer = asked.peer.map(str::to_owned);
+        trace.resolved = Some((decided.action, decided.resource));
         Ok(Answer {
             decision_id,
             may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
@@ -315,7 +337,7 @@ impl Pdp {
         }
         let who = tracing::debug_span!(target: TRACE, "authenticate")
             .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
-        trace.principal = Some(who.uid().to_string());
+        trace.principal = Some(Arc::clone(&who));
         Ok((world, who))
     }
 
@@ -372,7 +394,6 @@ impl Pdp {
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = identity.claims();
-                trace.token_id = claims.jti.clone();
                 check_revoked(world, claims)?;
                 let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
@@ -388,7 +409,6 @@ impl Pdp {
                         .keys
                         .vouched(members.clone(), &scope, now)
                         .map_err(Refusal::Unauthenticated)?;
-                    trace.token_id = claims.jti.clone();
                     check_revoked(world, &claims)?;
                     Principal::of_claims(world.known(), claims).map(Arc::new)
                 }
@@ -424,45 +444,67 @@ fn check_vouch(caller: &Caller, bundle: &BundleName, facts: &EntityFacts) -> Res
 }
 
 impl Trace {
+    /// Takes what was asked out of `ask`: the facts go to the writer as they are, and become a record
+    /// there.
     fn into_record(
         self,
-        ask: &AccessRequest,
+        ask: &mut AccessRequest,
         decision_id: DecisionId,
         now: Timestamp,
         outcome: RecordOutcome,
     ) -> Record {
-        let (action, resource) = match &ask.question {
-            Question::Named(named) => (named.action.clone(), named.resource.uid.to_string()),
-            Question::Http(http) => (
-                http.request.method().to_owned(),
-                http.request.path().to_owned(),
-            ),
+        let Self {
+            caller,
+            world,
+            identity,
+            principal,
+            resolved,
+            peer,
+            undeclared,
+            began: _,
+            explained,
+        } = self;
+        let (bundle, snapshot, revision) = match world {
+            Some(world) => (Some(world.bundle), Some(world.snapshot), world.revision),
+            None => (None, None, Revision::default()),
         };
+        // An anonymous caller and a token that was refused are anyone's noise.
+        let named = caller.as_ref().is_some_and(|it| it.as_str() != ANONYMOUS);
+        let rejected = matches!(&outcome, RecordOutcome::Refusal { refusal, .. } if *refusal == "unauthenticated");
+        let told = Told {
+            question: ask.question.take(),
+            entities: std::mem::take(&mut ask.entities),
+            context: std::mem::take(&mut ask.context),
+            peer,
+            resolved,
+        };
+        let weight = told.weight();
         Record {
             time: now,
             decision_id,
             face: ask.face,
-            caller: self.caller,
-            request_id: ask.request_id.clone(),
-            bundle: self.world.as_ref().map(|world| world.bundle.clone()),
-            bundle_digest: self.world.as_ref().map(|world| world.snapshot.digest),
-            revision: self
-                .world
-                .as_ref()
-                .map(|world| world.revision.clone())
-                .unwrap_or_default(),
-            token: self
-                .identity
-                .as_ref()
-                .map(|identity| identity.fingerprint().to_owned()),
-            token_id: self.token_id,
-            principal: self.principal,
-            action: self.action.or(Some(action)),
-            resource: self.resource.or(Some(resource)),
-            undeclared: self.undeclared,
+            caller,
+            peer: ask.credential.peer.map(|peer| peer.ip()),
+            request_id: ask.request_id.take(),
+            bundle,
+            bundle_digest: snapshot.as_ref().map(|snapshot| snapshot.digest),
+            strict_errors: snapshot.as_ref().is_some_and(|it| it.strict_errors),
+            revision,
+            undeclared,
+            known: principal.is_some() || (named && !rejected),
             outcome,
-            explained: self.explained,
+            explained,
             latency_us: 0,
+            weight,
+            evidence: Evidence::Later(Box::new(move || Facts {
+                subject: principal.map(|principal| {
+                    let mut facts = principal.facts();
+                    facts.token_id = principal.claims().and_then(|claims| claims.jti.clone());
+                    facts.fingerprint = identity.map(|it| it.fingerprint().to_owned());
+                    facts
+                }),
+                asked: Some(told.facts(snapshot.as_deref())),
+            })),
         }
     }
 }

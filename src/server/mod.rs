@@ -32,9 +32,10 @@ use tonic_health::server::HealthReporter;
 
 use crate::{
     admin::probe,
-    audit::{self, Recorder, Writer},
+    audit::{self, DecisionLog, Recorder},
     authn::DevIssuer,
     config::{AuditConfig, AuditMode, Config, LimitsConfig, ListenAddress, ListenConfig},
+    ledger::RealDisk,
     metrics::Metrics,
     pep::{
         admission::{Admission, Bounds},
@@ -91,7 +92,7 @@ pub struct Server {
     waiting: Waiting,
     engine: Engine,
     recorder: Recorder,
-    writer: Option<Writer>,
+    log: Option<(audit::Writer, audit::Sealer)>,
     metrics: Arc<Metrics>,
 }
 
@@ -101,6 +102,7 @@ impl Server {
     /// # Errors
     /// [`ServerError`] with what is wrong and how to change it.
     pub async fn open(config: Config) -> Result<Self, ServerError> {
+        let configuration = data_dir::digest(&config.print());
         let Config {
             bundles,
             default_bundle,
@@ -167,7 +169,7 @@ impl Server {
         let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
         let admin = bind(admin, operated, "--admin").await?;
         let kept = store::open(data.clone()).await?;
-        let (recorder, writer) = open_audit(audit, &data, &metrics)?;
+        let (recorder, log) = open_audit(&audit, &data, configuration, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
             default_bundle,
@@ -197,7 +199,7 @@ impl Server {
             waiting,
             engine,
             recorder,
-            writer,
+            log,
             metrics,
         })
     }
@@ -243,17 +245,22 @@ impl Server {
                     desk,
                 },
             recorder,
-            writer,
+            log,
             metrics,
         } = self;
         let (phase, _) = watch::channel(Phase::Serving);
         let health = HealthReporter::new();
         let mut tasks = Tasks::default();
 
-        if let Some(writer) = writer {
+        if let Some((writer, sealer)) = log {
             let drain = reached(&phase, Phase::Draining);
             tasks.spawn("decision log", async move {
                 writer.run(drain).await.map_err(|why| why.to_string())
+            });
+            let end = reached(&phase, Phase::Closing);
+            tasks.spawn("decision log segments", async move {
+                sealer.run(end).await;
+                Ok(())
             });
         }
         let ledger = store::run(keeping).map_err(ServerError::Threads)?;
@@ -281,7 +288,7 @@ impl Server {
             tasks.spawn("certificates", Arc::clone(tls).watch(Arc::clone(&metrics)));
         }
         let admission = Admission::new(bounds(&limits));
-        let readiness = with_certificates(readiness, tls);
+        let readiness = with_decision_log(with_certificates(readiness, tls), recorder.clone());
         let sample = telemetry::sampler(telemetry::Sampled {
             readiness: Arc::clone(&readiness),
             recorder: recorder.clone(),
@@ -338,7 +345,8 @@ impl Server {
         let drained = tasks.finish(&["decision log"], LAST).await;
         store.end().await;
         let stored = tasks.finish(&["ledger"], LAST).await;
-        let left = tasks.finish(&["probe listener"], LAST).await;
+        let left = ["probe listener", "decision log segments"];
+        let left = tasks.finish(&left, LAST).await;
         tracing::info!("stopped");
         served.and(closed).and(drained).and(stored).and(left)
     }
@@ -370,6 +378,25 @@ fn with_certificates(
             .extend(tls.fault().map(|detail| probe::Degraded {
                 bundle: None,
                 what: "certificates",
+                detail,
+                faults: Vec::new(),
+            }));
+        state
+    })
+}
+
+/// Readiness that also tells when decisions cannot be recorded.
+fn with_decision_log(
+    readiness: probe::ReadinessSource,
+    recorder: Recorder,
+) -> probe::ReadinessSource {
+    Arc::new(move || {
+        let mut state = readiness();
+        state
+            .degraded
+            .extend(recorder.trouble().map(|detail| probe::Degraded {
+                bundle: None,
+                what: "decision_log",
                 detail,
                 faults: Vec::new(),
             }));
@@ -455,20 +482,23 @@ async fn bind(
 }
 
 fn open_audit(
-    audit: AuditConfig,
+    audit: &AuditConfig,
     data: &Path,
+    configuration: String,
     metrics: &Arc<Metrics>,
-) -> Result<(Recorder, Option<Writer>), ServerError> {
-    let AuditConfig { mode, file } = audit;
-    match mode {
-        AuditMode::Off => Ok((Recorder::counting(Arc::clone(metrics), clock::now), None)),
-        AuditMode::BestEffort => {
-            let path = file.unwrap_or_else(|| data.join("decisions.jsonl"));
-            let (recorder, writer) = audit::open(&path, Arc::clone(metrics), clock::now)
-                .map_err(|source| ServerError::Audit { path, source })?;
-            Ok((recorder, Some(writer)))
-        }
+) -> Result<(Recorder, Option<(audit::Writer, audit::Sealer)>), ServerError> {
+    let metrics = Arc::clone(metrics);
+    if audit.mode == AuditMode::Off {
+        return Ok((Recorder::counting(metrics, clock::now), None));
     }
+    let disk = Arc::new(RealDisk);
+    let opened = audit::open(disk, audit, data, configuration, metrics, clock::now);
+    let DecisionLog {
+        recorder,
+        writer,
+        sealer,
+    } = opened.map_err(ServerError::Audit)?;
+    Ok((recorder, Some((writer, sealer))))
 }
 
 fn reached(phase: &watch::Sender<Phase>, wanted: Phase) -> impl Future<Output = ()> + use<> {
