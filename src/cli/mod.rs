@@ -67,13 +67,13 @@ enum Verb {
     Fmt(fmt::Args),
     Lint(lint::Args),
     #[command(subcommand)]
-    Audit(audit::Verb),
-    Why(audit::WhyArgs),
-    #[command(subcommand)]
     Directory(directory::Verb),
     Revoke(revoke::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    Why(audit::WhyArgs),
     #[command(subcommand)]
     Schema(schema::Verb),
     Completions(completions::CompletionsArgs),

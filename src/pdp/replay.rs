@@ -21,15 +21,13 @@ pub enum NotReplayed {
     Refused(Refusal),
 }
 
-/// Decides a record again by the bundle that decided it, and what its directory stored at the record's
-/// revision, as of its time.
+/// Decides a record again by the bundle that decided it, as of its time.
 ///
-/// Pure: the same record and the same rules and facts give the decision that was recorded.
+/// Pure: the same record and the same bundle give the decision that was recorded.
 ///
 /// # Errors
 /// [`NotReplayed`].
-pub fn replay<'w>(known: impl Into<Known<'w>>, record: &Recorded) -> Result<Decided, NotReplayed> {
-    let known = known.into();
+pub fn replay(known: Known<'_>, record: &Recorded) -> Result<Decided, NotReplayed> {
     let snapshot = known.snapshot();
     if record.digest != Some(snapshot.digest) || record.strict_errors != snapshot.strict_errors {
         let digest = record.digest.map(|digest| digest.to_string());
@@ -42,11 +40,12 @@ pub fn replay<'w>(known: impl Into<Known<'w>>, record: &Recorded) -> Result<Deci
 ///
 /// # Errors
 /// [`NotReplayed`].
-pub fn replay_with<'w>(
-    known: impl Into<Known<'w>>,
-    record: &Recorded,
-) -> Result<Decided, NotReplayed> {
-    let known = known.into();
+pub fn replay_with(known: Known<'_>, record: &Recorded) -> Result<Decided, NotReplayed> {
+    if !known.is_whole() {
+        return Err(NotReplayed::Facts(
+            "its rules look at the directory, which is not at hand as it was then",
+        ));
+    }
     if record.redacted {
         return Err(NotReplayed::Facts(
             "a rule of `audit.redact` took some away",

@@ -215,11 +215,7 @@ impl Principal {
     ///
     /// # Errors
     /// [`Refusal::Malformed`] when the bundle's schema has no such entity.
-    pub fn recorded<'w>(
-        known: impl Into<Known<'w>>,
-        facts: &SubjectFacts,
-    ) -> Result<Self, Refusal> {
-        let known = known.into();
+    pub fn recorded(known: Known<'_>, facts: &SubjectFacts) -> Result<Self, Refusal> {
         let snapshot = known.snapshot();
         let EntityFacts {
             uid,

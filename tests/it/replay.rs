@@ -174,7 +174,7 @@ async fn a_recorded_decision_decided_again_is_the_same() {
             };
             let (id, answered) = answers.next().unwrap();
             assert_eq!(record.decision_id, id);
-            let again = replay(&kept, &record).unwrap().decision;
+            let again = replay((&kept).into(), &record).unwrap().decision;
             let reasons = |it: &doorward::model::Decision| {
                 let ids = it.reasons.iter().map(|it| it.policy_id.to_string());
                 ids.collect::<Vec<_>>()
