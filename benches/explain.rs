@@ -30,7 +30,9 @@ fn denials(c: &mut Criterion) {
         let snapshot = common::snapshot(policies, candidates, comparisons);
         let mut claims = common::claims("alice");
         if !in_team {
-            claims["teams"] = serde_json::json!(["x1", "x2", "x3", "x4", "x5", "x6"]);
+            let teams = serde_json::json!(["x1", "x2", "x3", "x4", "x5", "x6"]);
+            let members = claims.as_object_mut().unwrap();
+            members.insert("teams".to_owned(), teams);
         }
         let Value::Record(claims) = Value::from(claims) else {
             unreachable!()

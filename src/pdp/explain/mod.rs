@@ -17,7 +17,7 @@ use crate::{
     model::{Cause, Decision, Effect, Outcome, Refusal, Timestamp},
     pip::{Asked, Known, Principal, Supposing},
     policy::{
-        Came, Change, Finding, Findings, Near, Policy, Reach, Supposed, core::Uid, nearest, weight,
+        Change, Finding, Findings, Near, Policy, Reach, Supposed, core::Uid, nearest, weight,
     },
 };
 pub use asked::Explained;
@@ -312,13 +312,4 @@ impl Search<'_, '_> {
 
 fn same_changes(a: &Flip, b: &Flip) -> bool {
     a.changes.len() == b.changes.len() && a.changes.iter().all(|it| b.changes.contains(it))
-}
-
-impl Explanation {
-    /// Whether a policy that determined the decision is one that could not be evaluated.
-    pub fn has_errors(&self) -> bool {
-        self.determining
-            .iter()
-            .any(|it| matches!(it.came, Came::Errored(..)))
-    }
 }

@@ -110,6 +110,7 @@ async fn explain(
     client.explain(request).await
 }
 
+/// K04: values are for those who may see them, and what the bundle does not map for nobody.
 #[tokio::test]
 async fn an_explanation_needs_its_right_and_values_need_another() {
     let mut server = server("").await;
