@@ -6,6 +6,7 @@
 mod backup;
 pub mod clock;
 mod data_dir;
+mod decision_log;
 mod engine;
 mod error;
 mod example;
@@ -25,17 +26,16 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
 use crate::{
     admin::probe,
-    audit::{self, DecisionLog, Recorder},
+    audit::{self, Recorder},
     authn::DevIssuer,
-    config::{AuditConfig, AuditMode, Config, LimitsConfig, ListenAddress, ListenConfig},
-    ledger::RealDisk,
+    config::{Config, LimitsConfig, ListenAddress, ListenConfig},
     metrics::Metrics,
     pep::{
         admission::{Admission, Bounds},
@@ -169,7 +169,7 @@ impl Server {
         let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
         let admin = bind(admin, operated, "--admin").await?;
         let kept = store::open(data.clone()).await?;
-        let (recorder, log) = open_audit(&audit, &data, configuration, &metrics)?;
+        let (recorder, log) = decision_log::open(&audit, &data, configuration, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
             default_bundle,
@@ -288,7 +288,7 @@ impl Server {
             tasks.spawn("certificates", Arc::clone(tls).watch(Arc::clone(&metrics)));
         }
         let admission = Admission::new(bounds(&limits));
-        let readiness = with_decision_log(with_certificates(readiness, tls), recorder.clone());
+        let readiness = decision_log::told_in(with_certificates(readiness, tls), recorder.clone());
         let sample = telemetry::sampler(telemetry::Sampled {
             readiness: Arc::clone(&readiness),
             recorder: recorder.clone(),
@@ -385,25 +385,6 @@ fn with_certificates(
     })
 }
 
-/// Readiness that also tells when decisions cannot be recorded.
-fn with_decision_log(
-    readiness: probe::ReadinessSource,
-    recorder: Recorder,
-) -> probe::ReadinessSource {
-    Arc::new(move || {
-        let mut state = readiness();
-        state
-            .degraded
-            .extend(recorder.trouble().map(|detail| probe::Degraded {
-                bundle: None,
-                what: "decision_log",
-                detail,
-                faults: Vec::new(),
-            }));
-        state
-    })
-}
-
 /// The hosts that requests to `listener` may name: those `listed`, and any if none is. Where only this
 /// machine can ask, its own names in any case, and nothing beyond them and the one it is `known_by`,
 /// lest a page in a browser here asks under a name that it had resolved to us.
@@ -479,26 +460,6 @@ async fn bind(
         flag,
         source,
     })
-}
-
-fn open_audit(
-    audit: &AuditConfig,
-    data: &Path,
-    configuration: String,
-    metrics: &Arc<Metrics>,
-) -> Result<(Recorder, Option<(audit::Writer, audit::Sealer)>), ServerError> {
-    let metrics = Arc::clone(metrics);
-    if audit.mode == AuditMode::Off {
-        return Ok((Recorder::counting(metrics, clock::now), None));
-    }
-    let disk = Arc::new(RealDisk);
-    let opened = audit::open(disk, audit, data, configuration, metrics, clock::now);
-    let DecisionLog {
-        recorder,
-        writer,
-        sealer,
-    } = opened.map_err(ServerError::Audit)?;
-    Ok((recorder, Some((writer, sealer))))
 }
 
 fn reached(phase: &watch::Sender<Phase>, wanted: Phase) -> impl Future<Output = ()> + use<> {

@@ -422,10 +422,10 @@ async fn a_task_that_dies_ends_the_server_by_its_name() {
     let mut server = Server::open(config(dir.path(), &[])).await.unwrap();
     // With nobody left to write for, the writer ends, which it never does while the server lives.
     let other = dir.path().join("other");
-    let config = AuditConfig::default();
+    let config = crate::config::AuditConfig::default();
     let configuration = String::new();
     let metrics = Arc::new(Metrics::new());
-    let disk = Arc::new(RealDisk);
+    let disk = Arc::new(crate::ledger::RealDisk);
     let log = audit::open(disk, &config, &other, configuration, metrics, clock::now).unwrap();
     drop((log.recorder, log.sealer));
     server.log.as_mut().unwrap().0 = log.writer;
