@@ -4,7 +4,7 @@ use crate::{
     bundle::Snapshot,
     model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
     pip::{Asked, Gathered, Principal, gather},
-    policy::{core::Uid, evaluate},
+    policy::{Expired, Request, core::Uid, evaluate_within},
 };
 
 /// A decision with the question in the schema's terms.
@@ -30,19 +30,34 @@ pub fn decide(
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
+    decide_within(snapshot, who, asked, now, &|| false)
+}
+
+/// The same, as long as `expired` does not say that there is no time left; the clock is its own.
+///
+/// # Errors
+/// As of [`decide`], and [`Refusal::DeadlineExceeded`].
+pub(super) fn decide_within(
+    snapshot: &Snapshot,
+    who: &Principal,
+    asked: Asked<'_>,
+    now: Timestamp,
+    expired: Expired<'_>,
+) -> Result<Decided, Refusal> {
     let Gathered {
         resolved,
         request,
         entities,
     } = gather(snapshot, who, asked, now)?;
-    let (action, resource) = (request.action.clone(), request.resource.clone());
     let decision = if resolved.action.principals.contains(who.uid().entity_type()) {
-        let found = evaluate(
+        let found = evaluate_within(
             &snapshot.policies,
-            request,
+            &request,
             &entities,
             snapshot.strict_errors,
-        );
+            expired,
+        )
+        .ok_or(Refusal::DeadlineExceeded)?;
         let cacheable_for = match found.reads_now {
             true => SignedDuration::ZERO,
             false => cacheable_for(snapshot, who, now),
@@ -55,6 +70,9 @@ pub fn decide(
         // The schema does not let such a principal do this at all, so no policy was validated for it.
         nothing_permits()
     };
+    let Request {
+        action, resource, ..
+    } = request;
     Ok(Decided {
         decision,
         action,

@@ -9,6 +9,7 @@ mod rehearse;
 mod world;
 
 pub use answer::{Answer, Refused};
+use decide::decide_within;
 pub use decide::{Decided, decide};
 pub use rehearse::{Footprint, Rehearsal, footprint, rehearse};
 pub use world::{View, World};
@@ -22,7 +23,8 @@ use crate::{
     config::BundleConfig,
     model::{
         AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts,
-        IssuerName, Question, Record, RecordOutcome, Refusal, Right, Subject, Timestamp,
+        IssuerName, Question, Record, RecordOutcome, Refusal, Right, SignedDuration, Subject,
+        Timestamp,
     },
     pip::{Asked, LivePrincipals, Principal, drop_undeclared},
 };
@@ -37,6 +39,8 @@ pub struct Pdp {
     callers: Callers,
     tokens: Arc<TokenVerifier>,
     recorder: Recorder,
+    /// How long one question may take from its arrival on, by this clock.
+    deadline: Option<(SignedDuration, fn() -> Timestamp)>,
 }
 
 /// Whom one bundle lets in, within what the server trusts, and the principals it makes of them.
@@ -59,6 +63,8 @@ struct Trace {
     action: Option<String>,
     resource: Option<String>,
     undeclared: usize,
+    /// Its record is counted and not kept, so nobody reads its texts.
+    only_counted: bool,
 }
 
 impl Pdp {
@@ -94,6 +100,15 @@ impl Pdp {
             callers,
             tokens,
             recorder,
+            deadline: None,
+        }
+    }
+
+    /// Refuses a question whose policies take longer than `deadline`, by `clock`.
+    pub fn with_deadline(self, deadline: SignedDuration, clock: fn() -> Timestamp) -> Self {
+        Self {
+            deadline: Some((deadline, clock)),
+            ..self
         }
     }
 
@@ -147,7 +162,10 @@ impl Pdp {
         now: Timestamp,
     ) -> Result<Answer, Refused> {
         let decision_id = DecisionId::new(now);
-        let mut trace = Trace::default();
+        let mut trace = Trace {
+            only_counted: !self.recorder.keeps(),
+            ..Trace::default()
+        };
         let result = caller
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
@@ -208,7 +226,8 @@ impl Pdp {
         let began = self.recorder.lap("accept", now);
         let who = tracing::debug_span!(target: TRACE, "authenticate")
             .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
-        trace.principal = Some(who.uid().to_string());
+        let keeps = !trace.only_counted;
+        trace.principal = keeps.then(|| who.uid().to_string());
         let began = self.recorder.lap("authenticate", began);
         let asked = Asked {
             question: &ask.question,
@@ -220,11 +239,15 @@ impl Pdp {
                 Err(_) => None,
             },
         };
+        let expired = || {
+            self.deadline
+                .is_some_and(|(deadline, clock)| clock().duration_since(now) > deadline)
+        };
         let decided = tracing::debug_span!(target: TRACE, "decide")
-            .in_scope(|| decide(&world.snapshot, &who, asked, now))?;
+            .in_scope(|| decide_within(&world.snapshot, &who, asked, now, &expired))?;
         self.recorder.lap("decide", began);
-        trace.action = Some(decided.action.to_string());
-        trace.resource = Some(decided.resource.to_string());
+        trace.action = keeps.then(|| decided.action.to_string());
+        trace.resource = keeps.then(|| decided.resource.to_string());
         Ok(Answer {
             decision_id,
             may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
@@ -276,7 +299,9 @@ impl Pdp {
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = identity.claims();
-                trace.token_id = claims.jti.clone();
+                if !trace.only_counted {
+                    trace.token_id = claims.jti.clone();
+                }
                 let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
                 who
@@ -321,12 +346,19 @@ impl Trace {
         now: Timestamp,
         outcome: RecordOutcome,
     ) -> Record {
-        let (action, resource) = match &ask.question {
+        let as_asked = || match &ask.question {
             Question::Named(named) => (named.action.clone(), named.resource.uid.to_string()),
             Question::Http(http) => (
                 http.request.method().to_owned(),
                 http.request.path().to_owned(),
             ),
+        };
+        let (action, resource) = match (self.action, self.resource) {
+            (None, None) if !self.only_counted => {
+                let (action, resource) = as_asked();
+                (Some(action), Some(resource))
+            }
+            known => known,
         };
         Record {
             time: now,
@@ -344,11 +376,12 @@ impl Trace {
             token: self
                 .identity
                 .as_ref()
+                .filter(|_| !self.only_counted)
                 .map(|identity| identity.fingerprint().to_owned()),
             token_id: self.token_id,
             principal: self.principal,
-            action: self.action.or(Some(action)),
-            resource: self.resource.or(Some(resource)),
+            action,
+            resource,
             undeclared: self.undeclared,
             outcome,
             latency_us: 0,

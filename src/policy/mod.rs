@@ -19,7 +19,7 @@ mod survey;
 mod typing;
 
 pub use annotations::allowed_lints;
-pub use evaluate::{Evaluation, Request, evaluate};
+pub use evaluate::{Evaluation, Expired, Request, evaluate, evaluate_within};
 pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
 pub use parts::{Condition, Observed, observe};

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -20,7 +21,7 @@ use crate::{
         BundleConfig, BundleLimitsConfig, CallerConfig, DecideConfig, IssuerConfig, ReloadConfig,
     },
     metrics::Metrics,
-    model::{BundleName, IssuerName},
+    model::{BundleName, IssuerName, SignedDuration},
     pap::Archive,
     pdp::Pdp,
     policy::TextLimits,
@@ -40,6 +41,8 @@ pub(super) struct Parts {
     pub(super) dev: bool,
     pub(super) recorder: Recorder,
     pub(super) metrics: Arc<Metrics>,
+    /// How long one question may take.
+    pub(super) deadline: Duration,
 }
 
 /// A decision point that answers, what probes are told of it, and who keeps its rules.
@@ -66,6 +69,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         dev,
         recorder,
         metrics,
+        deadline,
     } = parts;
     let tokens = Arc::new(TokenVerifier::new(&issuers)?);
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.name.clone()));
@@ -94,6 +98,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         };
         keepers.push(Keeper::start(keeping).await);
     }
+    let deadline = SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX);
     let pdp = Pdp::new(
         &bundles,
         default_bundle,
@@ -101,7 +106,8 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         Callers::new(&callers, dev),
         Arc::clone(&tokens),
         recorder,
-    );
+    )
+    .with_deadline(deadline, clock::now);
     let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();
     Ok(Engine {
         pdp: Arc::new(pdp),
@@ -125,6 +131,7 @@ fn compile_options(
         max_level: decide.max_level,
         gate: reload.gate,
         issuers: Some(bundle.issuers.clone().unwrap_or_else(trusted)),
+        candidates: limits.candidates,
         text: TextLimits {
             file_bytes: limits.bundle_bytes,
             policy_bytes: limits.policy_bytes,

@@ -167,6 +167,7 @@ impl Server {
             dev,
             recorder: recorder.clone(),
             metrics: Arc::clone(&metrics),
+            deadline: limits.deadline,
         })
         .await?;
         Ok(Self {
