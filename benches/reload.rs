@@ -2,7 +2,11 @@
 //!
 //! `cargo bench --bench reload`; `RELOAD_POLICIES` (10000) and `RELOAD_MEMORY` (100000) are sizes.
 
-#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a bench that panics has failed"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "a bench reads the clock and runs threads of its own"

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 0 | [`model`] [`metrics`] [`proto`] | the vocabulary, the counters, the generated wire types |
 //! | 1 | [`config`] [`policy`] [`ledger`] [`watch`] [`client`] | what the operator wrote, the engine, the ordered log, files that change, how a service asks |
-//! | 2 | [`bundle`] | a directory of rules, read and compiled into one immutable `Snapshot` |
+//! | 2 | [`bundle`] [`store`] | a directory of rules, read and compiled into one immutable `Snapshot`; what the ledger comes to |
 //! | 3 | [`authn`] [`pip`] [`audit`] | credential → identity, identity → principal and facts, the decision log |
 //! | 4 | [`pdp`] | `Pdp::answer`, the only door, and the pure `decide` |
 //! | 5 | [`pap`] [`pep`] | the life of the rules; the faces, and one table from refusals to answers |
@@ -51,5 +51,7 @@ pub mod policy;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+pub mod store;
 #[cfg(feature = "server")]
 pub mod watch;

@@ -90,8 +90,12 @@ doorward="${CARGO_TARGET_DIR:-target}/debug/doorward" # built with the tests
 step 'the example bundle is valid'
 "$doorward" validate policies
 
-step 'the cases of the example bundle'
-"$doorward" test policies
+step 'the example bundle is formatted, and has nothing to tell'
+"$doorward" fmt --check policies
+"$doorward" lint --deny warnings policies
+
+step 'the cases of the example bundle try out everything, and notice every change'
+"$doorward" test policies --min-coverage 100 --mutate
 
 step 'what operators see: Prometheus, an alert, traces'
 tests/observe.sh "$doorward" "$otlp"

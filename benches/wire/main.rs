@@ -8,7 +8,13 @@
 //! The load is a client of its own over `h2`: `h2load` sends one body only, and answers to one
 //! question say little of a server with caches. Every answer is read, and counted as what it says.
 
-#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a bench that panics has failed"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "a bench reads the clock and runs tasks of its own"

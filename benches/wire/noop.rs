@@ -5,7 +5,8 @@ use std::{env, pin::Pin};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use doorward::proto::v1::{
     CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckResult,
-    CheckStreamRequest, CheckStreamResponse, check_result, check_stream_response,
+    CheckStreamRequest, CheckStreamResponse, ExplainRequest, ExplainResponse, check_result,
+    check_stream_response,
     decision_service_server::{DecisionService, DecisionServiceServer},
 };
 use futures_util::{Stream, StreamExt as _};
@@ -30,6 +31,13 @@ impl DecisionService for NoOp {
 
     async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         Ok(Response::new(self.answer.clone()))
+    }
+
+    async fn explain(
+        &self,
+        _: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 
     async fn check_batch(

@@ -8,10 +8,7 @@ use doorward::{
     },
     server::clock,
 };
-use prost::{
-    Message as _,
-    bytes::{BufMut as _, Bytes, BytesMut},
-};
+use prost::bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::common::{
     Dice, Shape, doc,

@@ -157,7 +157,11 @@ fn trace(record: &Record) {
 }
 
 fn count(metrics: &Metrics, record: &Record, seconds: f64) {
-    let face = record.face.as_str();
+    // Not among the decisions: nobody was let in by it, and it takes longer than they may.
+    let face = match record.explained {
+        true => "explain",
+        false => record.face.as_str(),
+    };
     metrics.latency(face, seconds.max(0.0));
     if record.undeclared > 0 {
         metrics.members_dropped(face, u64::try_from(record.undeclared).unwrap_or(u64::MAX));
@@ -172,6 +176,9 @@ fn count(metrics: &Metrics, record: &Record, seconds: f64) {
         } => {
             let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
             metrics.decision(bundle, outcome.as_str(), cause.as_str(), face);
+            if record.explained {
+                return;
+            }
             for it in reasons {
                 metrics.policy(bundle, &it.policy_id, "determined");
             }

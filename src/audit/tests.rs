@@ -37,6 +37,7 @@ fn record(resource: &str) -> Record {
             errors: Vec::new(),
             obligations: Vec::new(),
         },
+        explained: false,
         latency_us: 0,
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod exit;
+mod explain;
 mod fmt;
 mod inspect;
 mod lint;
@@ -34,6 +35,8 @@ First steps:
       a token that it accepts
   doorward check --token - --action ReadOrder --resource 'Order::\"o-1\"'
       may the holder of the token read this order, and why?
+  doorward explain policies --case 'but no other'
+      which rules decide that, and what would have to be otherwise?
   doorward validate policies && doorward test policies
       are my policies sound, and do they decide as their cases say?
 
@@ -52,6 +55,7 @@ enum Verb {
     Serve(serve::Args),
     Token(Box<token::Args>),
     Check(Box<check::Args>),
+    Explain(Box<explain::Args>),
     Route(route::Args),
     New(new::Args),
     Validate(validate::Args),
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Token(args) => token::run(*args),
         Verb::Check(args) => check::run(*args),
+        Verb::Explain(args) => explain::run(*args),
         Verb::Route(args) => route::run(args),
         Verb::Validate(args) => validate::run(args),
         Verb::Test(args) => test::run(args),

@@ -59,6 +59,43 @@ fn a_question_has_one_subject_and_one_form() {
 }
 
 #[test]
+fn explanations_are_of_a_directory_or_a_server() {
+    let named = "--action A --resource T::\"x\"";
+    let check = |rest: &str, expected| check(&format!("explain {rest}"), expected);
+    check(
+        &format!(
+            "dir --sub a --scope s --claim k=1 --issuer i --now 2030-01-01T00:00:00Z {named} --json"
+        ),
+        None,
+    );
+    check(
+        &format!("--token t --addr http://h --caller-token k {named}"),
+        None,
+    );
+    check("dir --case name", None);
+    check(
+        &format!("--subject U::\"x\" --subject-attr a=1 {named}"),
+        None,
+    );
+    check(&format!("--sub a --token t {named}"), Some(Exit::Usage));
+    check(&format!("--claim k=1 --token t {named}"), Some(Exit::Usage));
+    check(
+        &format!("--sub a --addr http://h {named}"),
+        Some(Exit::Usage),
+    );
+    check(
+        &format!("dir --token t --addr http://h {named}"),
+        Some(Exit::Usage),
+    );
+    check(&format!("--case name {named}"), Some(Exit::Usage));
+    check("--case name --sub a", Some(Exit::Usage));
+    check(
+        &format!("--token t --caller-token k {named}"),
+        Some(Exit::Usage),
+    );
+}
+
+#[test]
 fn tokens_and_servers_read_their_flags() {
     check(
         "token --sub a --scope s --claim k=1 --claim l=2 --ttl 1h --client-id c --data d",
@@ -75,4 +112,27 @@ fn tokens_and_servers_read_their_flags() {
     check("validate dir --json", None);
     check("test dir --filter x", None);
     check("schema prelude", None);
+}
+
+#[test]
+fn authors_tools_read_their_flags() {
+    check("new dir", None);
+    check("new", Some(Exit::Usage));
+    check("test --watch --junit a --filter b", None);
+    check(
+        "test --coverage --min-coverage 100 --lcov a --mutate --max-mutants 5",
+        None,
+    );
+    check("test --min-coverage 101", Some(Exit::Usage));
+    check("test --max-mutants 5", Some(Exit::Usage));
+    // What a part of the cases covers says nothing.
+    check("test --filter a --coverage", Some(Exit::Usage));
+    check("test --filter a --mutate", Some(Exit::Usage));
+    check("fmt - --check", None);
+    check("lint dir --deny warnings --deny permits_all --sarif", None);
+    check("lint --json --sarif", Some(Exit::Usage));
+    check("lint --list --json", Some(Exit::Usage));
+    check("completions zsh", None);
+    check("completions cmd", Some(Exit::Usage));
+    check("man dir", None);
 }

@@ -47,7 +47,7 @@ use tonic::{
     transport::Endpoint,
 };
 
-use crate::proto::v1::{CheckRequest, Decision, Outcome};
+use crate::proto::v1::{CheckRequest, Decision, ExplainRequest, Explanation, Outcome};
 use cache::Cache;
 use pool::Pool;
 
@@ -168,6 +168,23 @@ impl Client {
             }
             _ => Err(ClientError::NoAnswer),
         }
+    }
+
+    /// Asks why a question comes out as it does. Nobody is to be let in by what it tells.
+    ///
+    /// # Errors
+    /// As of [`Client::check`]; also for want of the right `explain`, and when asked too often.
+    pub async fn explain(&self, request: CheckRequest) -> Result<Explanation, ClientError> {
+        let request = ExplainRequest {
+            check: Some(request),
+        };
+        let answered = self.pool.explain(request, self.authorization.as_ref());
+        let response = tokio::time::timeout(self.options.deadline, answered)
+            .await
+            .map_err(|_| ClientError::Late(self.options.deadline))?
+            .map_err(|status| ClientError::refused(&status))?;
+        let explanation = response.into_inner().explanation;
+        explanation.ok_or(ClientError::NoAnswer)
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

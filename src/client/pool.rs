@@ -13,7 +13,8 @@ use tonic::{
 use tonic_types::StatusExt as _;
 
 use crate::proto::v1::{
-    CheckRequest, CheckResponse, decision_service_client::DecisionServiceClient,
+    CheckRequest, CheckResponse, ExplainRequest, ExplainResponse,
+    decision_service_client::DecisionServiceClient,
 };
 
 /// Connections that questions take in turn; each carries many at once.
@@ -71,6 +72,21 @@ impl Pool {
         }
     }
 
+    /// Asks for an explanation, once: it costs the server much, and nobody waits behind it.
+    pub(super) async fn explain(
+        &self,
+        request: ExplainRequest,
+        authorization: Option<&MetadataValue<Ascii>>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        let Some(taken) = self.take() else {
+            return Err(Status::unavailable("the pool has no connection"));
+        };
+        let request = authorized(request, authorization);
+        DecisionServiceClient::new(taken.channel)
+            .explain(request)
+            .await
+    }
+
     fn take(&self) -> Option<Taken> {
         let slot = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);
         let held = self.slots.get(slot)?;
@@ -101,12 +117,17 @@ async fn ask(
     request: CheckRequest,
     authorization: Option<&MetadataValue<Ascii>>,
 ) -> Result<Response<CheckResponse>, Status> {
-    let mut request = Request::new(request);
+    let request = authorized(request, authorization);
+    DecisionServiceClient::new(channel).check(request).await
+}
+
+fn authorized<T>(message: T, authorization: Option<&MetadataValue<Ascii>>) -> Request<T> {
+    let mut request = Request::new(message);
     if let Some(authorization) = authorization {
         let metadata = request.metadata_mut();
         metadata.insert("authorization", authorization.clone());
     }
-    DecisionServiceClient::new(channel).check(request).await
+    request
 }
 
 /// Whether nobody answered: what Doorward refuses, it refuses with details.

@@ -19,6 +19,10 @@ pub struct LimitsConfig {
     pub batches: usize,
     /// Open streams of questions.
     pub streams: usize,
+    /// Explanations at once.
+    pub explanations: usize,
+    /// Explanations of one caller in a minute, as many of them at once.
+    pub explanations_per_minute: usize,
     /// Questions in a batch.
     pub batch: usize,
     /// Questions in an AuthZEN request.
@@ -48,6 +52,8 @@ impl Default for LimitsConfig {
             checks: 4096,
             batches: 64,
             streams: 1024,
+            explanations: 2,
+            explanations_per_minute: 60,
             batch: 1000,
             evaluations: 100,
             message: 256 * 1024,
@@ -73,6 +79,8 @@ pub(super) struct RawLimits {
     checks: Option<u64>,
     batches: Option<u64>,
     streams: Option<u64>,
+    explanations: Option<u64>,
+    explanations_per_minute: Option<u64>,
     batch: Option<u64>,
     evaluations: Option<u64>,
     message_bytes: Option<u64>,
@@ -119,6 +127,18 @@ impl RawLimits {
             checks: count("checks", &self.checks, default.checks, 1_000_000)?,
             batches: count("batches", &self.batches, default.batches, 10_000)?,
             streams: count("streams", &self.streams, default.streams, 100_000)?,
+            explanations: count(
+                "explanations",
+                &self.explanations,
+                default.explanations,
+                1000,
+            )?,
+            explanations_per_minute: count(
+                "explanations_per_minute",
+                &self.explanations_per_minute,
+                default.explanations_per_minute,
+                60_000,
+            )?,
             batch: count("batch", &self.batch, default.batch, 10_000)?,
             evaluations: count("evaluations", &self.evaluations, default.evaluations, 1000)?,
             message: count(

@@ -103,6 +103,27 @@ impl FakeDisk {
         self.crash(&mut || true);
     }
 
+    /// Another disk that holds what this one holds durably.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.state();
+        let (mut nodes, mut names) = (Vec::new(), BTreeMap::new());
+        for (path, node) in &state.names {
+            let bytes = state.nodes[*node].now.clone();
+            names.insert(path.clone(), nodes.len());
+            nodes.push(Node {
+                durable: bytes.clone(),
+                now: bytes,
+                written: Vec::new(),
+            });
+        }
+        Self(Arc::new(Mutex::new(State {
+            nodes,
+            durable_names: names.clone(),
+            names,
+            ..State::default()
+        })))
+    }
+
     /// What a file holds.
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.state();

@@ -19,6 +19,9 @@ pub trait Apply: Send + 'static {
     /// What it makes of one record.
     type Outcome: Send + 'static;
 
+    /// Called once on the writer's thread, before anything is written.
+    fn begin(&mut self) {}
+
     /// Takes records that are durable, in their order; returns one outcome for each.
     ///
     /// Whoever appended them is told after this returns.
@@ -182,6 +185,7 @@ impl<A: Apply> Writer<A> {
     /// # Errors
     /// When the disk left it unknown what is durable: every later append was refused.
     pub fn run(mut self) -> Result<(), String> {
+        self.apply.begin();
         while let Some(first) = self.queue.blocking_recv() {
             if self.turn(first) {
                 break;

@@ -128,13 +128,31 @@ impl Serialize for Digest {
     }
 }
 
-/// A position in the ordered log of stored data; 0 while nothing is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Revision(u64);
+/// By what callers know a state of stored data: opaque to them, empty while nothing is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Revision(Arc<str>);
+
+impl Revision {
+    /// Wraps the text that was made of a position in the log of stored data.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Revision {
+    fn default() -> Self {
+        Self(Arc::from(""))
+    }
+}
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.0)
     }
 }
 

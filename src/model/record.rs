@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    BundleName, CallerName, Cause, DecisionId, Digest, EvaluationFault, Face, Obligation, Outcome,
-    Reason, Refusal, Revision, Timestamp,
+    BundleName, CallerName, Cause, Decision, DecisionId, Digest, EvaluationFault, Face, Obligation,
+    Outcome, Reason, Refusal, Revision, Timestamp,
 };
 
 /// One line of the decision log: a decision or a refusal, with enough to find out why.
@@ -53,6 +53,9 @@ pub struct Record {
     /// What came of it.
     #[serde(flatten)]
     pub outcome: RecordOutcome,
+    /// Whether it was asked for to be explained: nobody was let in by it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub explained: bool,
     /// From the request's arrival to this record, in microseconds.
     pub latency_us: u64,
 }
@@ -82,6 +85,7 @@ impl Record {
             resource: None,
             undeclared: 0,
             outcome: RecordOutcome::of_refusal(refusal),
+            explained: false,
             latency_us: 0,
         }
     }
@@ -123,6 +127,17 @@ pub enum RecordOutcome {
 }
 
 impl RecordOutcome {
+    /// A decision.
+    pub fn of_decision(decision: &Decision) -> Self {
+        Self::Decision {
+            outcome: decision.outcome,
+            cause: decision.cause,
+            reasons: decision.reasons.clone(),
+            errors: decision.errors.clone(),
+            obligations: decision.obligations.clone(),
+        }
+    }
+
     /// A refusal, with its precise reason.
     pub fn of_refusal(refusal: &Refusal) -> Self {
         Self::Refusal {

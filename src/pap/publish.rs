@@ -126,11 +126,17 @@ pub fn warnings(snapshot: &Snapshot) -> Vec<Fault> {
         ));
     }
     for policy in policies {
-        if policy.effect() == Effect::Permit && policy.is_unconditional() {
+        if policy.effect() == Effect::Permit
+            && policy.is_unconditional()
+            && !policy.allows_lint("permits_all")
+        {
             let message = format!("policy `{}` permits everything to everyone", policy.id);
             warnings.push(Fault::at("permits_all", policy.place.clone(), message));
         }
-        if policy.effect() == Effect::Forbid && policy.may_error() {
+        if policy.effect() == Effect::Forbid
+            && policy.may_error()
+            && !policy.allows_lint("forbid_may_fail")
+        {
             let message = format!(
                 "forbid `{}` computes with numbers or dates: where they overflow, it denies",
                 policy.id

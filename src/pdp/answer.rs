@@ -41,8 +41,8 @@ impl Answer {
     }
 
     /// The revision of stored data it reflects.
-    pub fn revision(&self) -> Revision {
-        self.revision
+    pub fn revision(&self) -> &Revision {
+        &self.revision
     }
 
     /// Whom it is about, as the policies know them; `None` for those who presented nothing.

@@ -4,7 +4,11 @@ use crate::{
     bundle::Snapshot,
     model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
     pip::{Asked, Gathered, Principal, gather},
-    policy::{Expired, Request, core::Uid, evaluate_within},
+    policy::{
+        ActionDef, Expired, Request,
+        core::{Entities, Uid},
+        evaluate_within,
+    },
 };
 
 /// A decision with the question in the schema's terms.
@@ -49,15 +53,52 @@ pub(super) fn decide_within(
         request,
         entities,
     } = gather(snapshot, who, asked, now)?;
-    let decision = if resolved.action.principals.contains(who.uid().entity_type()) {
-        let found = evaluate_within(
-            &snapshot.policies,
-            &request,
-            &entities,
-            snapshot.strict_errors,
-            expired,
-        )
-        .ok_or(Refusal::DeadlineExceeded)?;
+    let decision = conclude_within(
+        snapshot,
+        who,
+        resolved.action,
+        &request,
+        &entities,
+        now,
+        expired,
+    );
+    let Request {
+        action, resource, ..
+    } = request;
+    Ok(Decided {
+        decision: decision.ok_or(Refusal::DeadlineExceeded)?,
+        action,
+        resource,
+    })
+}
+
+/// Decides by what was gathered.
+pub(super) fn conclude(
+    snapshot: &Snapshot,
+    who: &Principal,
+    action: &ActionDef,
+    request: &Request,
+    entities: &Entities,
+    now: Timestamp,
+) -> Decision {
+    // Without a deadline there is always one.
+    conclude_within(snapshot, who, action, request, entities, now, &|| false)
+        .unwrap_or_else(nothing_permits)
+}
+
+/// Decides by what was gathered, unless there is no time left.
+fn conclude_within(
+    snapshot: &Snapshot,
+    who: &Principal,
+    action: &ActionDef,
+    request: &Request,
+    entities: &Entities,
+    now: Timestamp,
+    expired: Expired<'_>,
+) -> Option<Decision> {
+    let decision = if action.principals.contains(who.uid().entity_type()) {
+        let strict = snapshot.strict_errors;
+        let found = evaluate_within(&snapshot.policies, request, entities, strict, expired)?;
         let cacheable_for = match found.reads_now {
             true => SignedDuration::ZERO,
             false => cacheable_for(snapshot, who, now),
@@ -70,14 +111,7 @@ pub(super) fn decide_within(
         // The schema does not let such a principal do this at all, so no policy was validated for it.
         nothing_permits()
     };
-    let Request {
-        action, resource, ..
-    } = request;
-    Ok(Decided {
-        decision,
-        action,
-        resource,
-    })
+    Some(decision)
 }
 
 /// The bundle's word, but never past the end of the token.

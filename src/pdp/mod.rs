@@ -5,13 +5,16 @@
 mod answer;
 mod batch;
 mod decide;
+mod explain;
 mod rehearse;
 mod world;
 
 pub use answer::{Answer, Refused};
 use decide::decide_within;
 pub use decide::{Decided, decide};
-pub use rehearse::{Footprint, Rehearsal, footprint, rehearse};
+use explain::Explaining;
+pub use explain::{Explained, Explanation, Flip, Telling, explain};
+pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc};
@@ -41,6 +44,14 @@ pub struct Pdp {
     recorder: Recorder,
     /// How long one question may take from its arrival on, by this clock.
     deadline: Option<(SignedDuration, fn() -> Timestamp)>,
+    explaining: Explaining,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Decide,
+    Explain,
 }
 
 /// Whom one bundle lets in, within what the server trusts, and the principals it makes of them.
@@ -65,6 +76,9 @@ struct Trace {
     undeclared: usize,
     /// Its record is counted and not kept, so nobody reads its texts.
     only_counted: bool,
+    /// When the last of its stages began.
+    began: Option<Timestamp>,
+    explained: bool,
 }
 
 impl Pdp {
@@ -101,13 +115,24 @@ impl Pdp {
             tokens,
             recorder,
             deadline: None,
+            explaining: Explaining::default(),
         }
     }
 
     /// Refuses a question whose policies take longer than `deadline`, by `clock`.
+    #[must_use]
     pub fn with_deadline(self, deadline: SignedDuration, clock: fn() -> Timestamp) -> Self {
         Self {
             deadline: Some((deadline, clock)),
+            ..self
+        }
+    }
+
+    /// Explains so often in a minute to one caller.
+    #[must_use]
+    pub fn with_explanations_per_minute(self, per_minute: usize) -> Self {
+        Self {
+            explaining: Explaining::per_minute(per_minute),
             ..self
         }
     }
@@ -170,16 +195,7 @@ impl Pdp {
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
         let outcome = match &result {
-            Ok(answer) => {
-                let decision = answer.decision();
-                RecordOutcome::Decision {
-                    outcome: decision.outcome,
-                    cause: decision.cause,
-                    reasons: decision.reasons.clone(),
-                    errors: decision.errors.clone(),
-                    obligations: decision.obligations.clone(),
-                }
-            }
+            Ok(answer) => RecordOutcome::of_decision(answer.decision()),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder
@@ -196,6 +212,40 @@ impl Pdp {
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
+        let (world, who) = self.prepare(view, caller, ask, Purpose::Decide, now, trace)?;
+        let began = (self.recorder).lap("authenticate", trace.began.unwrap_or(now));
+        let asked = Self::asked(ask, caller, &world);
+        let expired = || {
+            self.deadline
+                .is_some_and(|(deadline, clock)| clock().duration_since(now) > deadline)
+        };
+        let decided = tracing::debug_span!(target: TRACE, "decide")
+            .in_scope(|| decide_within(&world.snapshot, &who, asked, now, &expired))?;
+        self.recorder.lap("decide", began);
+        let keeps = !trace.only_counted;
+        trace.action = keeps.then(|| decided.action.to_string());
+        trace.resource = keeps.then(|| decided.resource.to_string());
+        Ok(Answer {
+            decision_id,
+            may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
+            decision: decided.decision,
+            digest: world.snapshot.digest,
+            revision: world.revision,
+            bundle: world.bundle,
+            principal: who,
+        })
+    }
+
+    /// Holds the caller to its rights, pins the world and finds out who the subject is.
+    fn prepare(
+        &self,
+        view: &mut View,
+        caller: &Caller,
+        ask: &mut AccessRequest,
+        purpose: Purpose,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Result<(World, Arc<Principal>), Refusal> {
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask, caller)?;
         let its = self.per_bundle.get(&bundle).ok_or(Refusal::UnknownBundle)?;
@@ -214,6 +264,9 @@ impl Pdp {
         if ask.face.is_for_gateways() {
             caller.may(Right::Gateway, &bundle)?;
         }
+        if purpose == Purpose::Explain {
+            self.explaining.admit(caller, &bundle, now)?;
+        }
         if ask.at_least_revision.is_some() {
             // Nothing is stored yet, so no revision was ever handed out.
             return Err(Refusal::Stale);
@@ -223,13 +276,17 @@ impl Pdp {
         if ask.face.drops_undeclared() {
             trace.undeclared = drop_undeclared(&world.snapshot, ask);
         }
-        let began = self.recorder.lap("accept", now);
+        if purpose == Purpose::Decide {
+            trace.began = Some(self.recorder.lap("accept", now));
+        }
         let who = tracing::debug_span!(target: TRACE, "authenticate")
             .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
-        let keeps = !trace.only_counted;
-        trace.principal = keeps.then(|| who.uid().to_string());
-        let began = self.recorder.lap("authenticate", began);
-        let asked = Asked {
+        trace.principal = (!trace.only_counted).then(|| who.uid().to_string());
+        Ok((world, who))
+    }
+
+    fn asked<'a>(ask: &'a AccessRequest, caller: &'a Caller, world: &World) -> Asked<'a> {
+        Asked {
             question: &ask.question,
             entities: &ask.entities,
             context: &ask.context,
@@ -238,25 +295,7 @@ impl Pdp {
                 Ok(()) => ask.gateway.peer.as_deref(),
                 Err(_) => None,
             },
-        };
-        let expired = || {
-            self.deadline
-                .is_some_and(|(deadline, clock)| clock().duration_since(now) > deadline)
-        };
-        let decided = tracing::debug_span!(target: TRACE, "decide")
-            .in_scope(|| decide_within(&world.snapshot, &who, asked, now, &expired))?;
-        self.recorder.lap("decide", began);
-        trace.action = keeps.then(|| decided.action.to_string());
-        trace.resource = keeps.then(|| decided.resource.to_string());
-        Ok(Answer {
-            decision_id,
-            may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
-            decision: decided.decision,
-            digest: world.snapshot.digest,
-            revision: world.revision,
-            bundle: world.bundle,
-            principal: who,
-        })
+        }
     }
 
     /// The bundle by its name, else by the gateway's word, else by the host asked about, else the
@@ -371,7 +410,7 @@ impl Trace {
             revision: self
                 .world
                 .as_ref()
-                .map(|world| world.revision)
+                .map(|world| world.revision.clone())
                 .unwrap_or_default(),
             token: self
                 .identity
@@ -384,6 +423,7 @@ impl Trace {
             resource,
             undeclared: self.undeclared,
             outcome,
+            explained: self.explained,
             latency_us: 0,
         }
     }

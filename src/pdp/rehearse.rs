@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Decided, decide};
+use super::{
+    decide::{Decided, decide},
+    explain::{Explanation, Telling, explain},
+};
 use crate::{
     authn::suppose,
     bundle::{CaseQuestion, Snapshot, SubjectSpec},
@@ -42,6 +45,21 @@ pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decide
     let question = question(rehearsal.question)?;
     let who = subject(snapshot, rehearsal)?;
     decide(snapshot, &who, asked(rehearsal, &question), rehearsal.now)
+}
+
+/// Explains what [`rehearse`] says of the same question.
+///
+/// # Errors
+/// The [`Refusal`] of [`rehearse`].
+pub fn explain_rehearsal(
+    snapshot: &Snapshot,
+    rehearsal: &Rehearsal<'_>,
+    telling: Telling<'_>,
+) -> Result<Explanation, Refusal> {
+    let question = question(rehearsal.question)?;
+    let who = subject(snapshot, rehearsal)?;
+    let asked = asked(rehearsal, &question);
+    explain(snapshot, &who, asked, rehearsal.now, telling)
 }
 
 /// What a rehearsal comes across on its way to a decision.

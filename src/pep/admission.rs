@@ -16,6 +16,8 @@ pub enum Class {
     Batch,
     /// A stream of them, for as long as it is open.
     Stream,
+    /// One to be explained, which costs as much as a thousand.
+    Explain,
 }
 
 /// How many of each class at once, and how long each may take.
@@ -27,6 +29,8 @@ pub struct Bounds {
     pub batches: usize,
     /// Open streams.
     pub streams: usize,
+    /// Explanations.
+    pub explanations: usize,
     /// The longest time for a question or a batch; a caller may ask for less.
     pub deadline: Duration,
     /// The most questions in a batch.
@@ -41,6 +45,7 @@ impl Default for Bounds {
             checks: 4096,
             batches: 64,
             streams: 1024,
+            explanations: 2,
             deadline: Duration::from_secs(1),
             batch: 1000,
             evaluations: 100,
@@ -55,6 +60,7 @@ pub struct Admission {
     checks: Arc<Semaphore>,
     batches: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    explanations: Arc<Semaphore>,
 }
 
 /// What became of a request on its way to the handler. Listeners put it among its extensions.
@@ -82,6 +88,7 @@ impl Admission {
             checks: places(bounds.checks),
             batches: places(bounds.batches),
             streams: places(bounds.streams),
+            explanations: places(bounds.explanations),
             bounds,
         }
     }
@@ -112,6 +119,7 @@ impl Admission {
             Class::Check => (&self.checks, self.bounds.checks),
             Class::Batch => (&self.batches, self.bounds.batches),
             Class::Stream => (&self.streams, self.bounds.streams),
+            Class::Explain => (&self.explanations, self.bounds.explanations),
         };
         (all.saturating_sub(places.available_permits()), all)
     }
@@ -130,6 +138,7 @@ impl Admission {
             Class::Check => &self.checks,
             Class::Batch => &self.batches,
             Class::Stream => &self.streams,
+            Class::Explain => &self.explanations,
         }
     }
 }

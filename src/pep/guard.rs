@@ -26,6 +26,7 @@ pub(super) struct Call<'a> {
     face: Face,
     now: Timestamp,
     request_id: Option<String>,
+    explained: bool,
     deadline: Duration,
     place: Result<Option<Place>, Overloaded>,
     open: bool,
@@ -39,6 +40,7 @@ impl<'a> Call<'a> {
             face,
             now,
             request_id: None,
+            explained: false,
             deadline: DEADLINE,
             place: Ok(None),
             open: true,
@@ -49,6 +51,17 @@ impl<'a> Call<'a> {
     pub(super) fn with_request_id(mut self, id: &str) -> Self {
         self.request_id = (!id.is_empty()).then(|| id.to_owned());
         self
+    }
+
+    /// Says that it asks for an explanation.
+    pub(super) fn explaining(mut self) -> Self {
+        self.explained = true;
+        self
+    }
+
+    /// The time that it has.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Takes a place for it, within the time that its caller `asked` for.
@@ -104,13 +117,17 @@ impl<'a> Call<'a> {
     pub(super) fn refuse(&mut self, refusal: Refusal) -> Refused {
         self.open = false;
         let refused = Refused::new(DecisionId::new(self.now), refusal);
-        self.recorder.record(Record::refused(
+        let record = Record::refused(
             self.now,
             refused.decision_id,
             self.face,
             self.request_id.take(),
             &refused.refusal,
-        ));
+        );
+        self.recorder.record(Record {
+            explained: self.explained,
+            ..record
+        });
         refused
     }
 }

@@ -11,9 +11,11 @@ mod principals;
 mod question;
 mod slice;
 mod stored;
+mod suppose;
 
 pub use declared::drop_undeclared;
 pub use gather::{Gathered, gather};
 pub use principal::Principal;
 pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};
+pub use suppose::Supposing;

@@ -12,7 +12,16 @@ pub(super) struct Annotations {
     pub(super) obligation: Option<Arc<str>>,
     pub(super) challenge: Option<Challenge>,
     /// Lints that do not apply here, each with the reason.
-    pub(super) allowed_lints: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) allowed_lints: Vec<AllowedLint>,
+}
+
+/// A lint that does not apply somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedLint {
+    /// Its code.
+    pub code: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
 }
 
 impl Annotations {
@@ -52,10 +61,13 @@ impl Annotations {
 ///
 /// # Errors
 /// When a lint has no reason.
-pub fn allowed_lints(text: &str) -> Result<Vec<(Arc<str>, Arc<str>)>, String> {
+pub fn allowed_lints(text: &str) -> Result<Vec<AllowedLint>, String> {
     let allowed = text.split(';').map(|one| match one.split_once(':') {
         Some((code, reason)) if !code.trim().is_empty() && !reason.trim().is_empty() => {
-            Ok((code.trim().into(), reason.trim().into()))
+            Ok(AllowedLint {
+                code: code.trim().into(),
+                reason: reason.trim().into(),
+            })
         }
         _ => Err("`@allow_lint` takes `CODE: REASON`, several separated by `;`".into()),
     });
@@ -159,7 +171,7 @@ mod tests {
     #[test]
     fn a_lint_is_allowed_with_a_reason() {
         let read = allowed_lints("a: because; b: it: is so").unwrap();
-        let read: Vec<_> = read.iter().map(|(code, why)| (&**code, &**why)).collect();
+        let read: Vec<_> = read.iter().map(|it| (&*it.code, &*it.reason)).collect();
         assert_eq!(read, [("a", "because"), ("b", "it: is so")]);
         for text in ["", "a", "a:", ": why", "a: why;"] {
             assert!(

@@ -108,7 +108,7 @@ pub struct Fault {
     pub length: usize,
     /// What is the matter with just those, for the margin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
+    pub label: Option<Box<str>>,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -183,7 +183,7 @@ impl Fault {
             rule,
             place: Some(lines.place(base + offset)),
             length: lines.characters(base + offset, bytes),
-            label: label.and_then(|label| label.label().map(str::to_owned)),
+            label: label.and_then(|label| label.label().map(Box::from)),
             message: diagnostic.to_string(),
             help: diagnostic.help().map(|help| help.to_string()),
         };

@@ -6,8 +6,10 @@
 //! alone; the property tests hold it to Cedar's own `Authorizer`.
 
 mod annotations;
+mod change;
 pub mod core;
 mod evaluate;
+mod explain;
 mod fault;
 mod guard;
 mod index;
@@ -18,8 +20,13 @@ mod suggest;
 mod survey;
 mod typing;
 
-pub use annotations::allowed_lints;
+pub use annotations::{AllowedLint, allowed_lints};
+pub use change::{Change, Edit, Root, Spot, edited};
 pub use evaluate::{Evaluation, Expired, Request, evaluate, evaluate_within};
+pub use explain::{
+    Ask, Came, FactKind, Finding, Findings, Near, Reach, Saw, Shown, Supposed, nearest, told,
+    weight,
+};
 pub use fault::{Fault, Lines, Place};
 pub use guard::{TextLimits, check_policies, check_schema};
 pub use parts::{Condition, Observed, observe};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    annotations::Annotations,
+    annotations::{AllowedLint, Annotations},
     core::{self, Body, Entities, Invalid, PolicyValidator, Rule, Uid},
     fault::{Fault, Lines, Place},
     guard::TextLimits,
@@ -56,8 +56,13 @@ impl Policy {
     }
 
     /// The lints that its author allows here, each with the reason.
-    pub fn allowed_lints(&self) -> &[(Arc<str>, Arc<str>)] {
+    pub fn allowed_lints(&self) -> &[AllowedLint] {
         &self.annotations.allowed_lints
+    }
+
+    /// Whether its author allows that lint here.
+    pub fn allows_lint(&self, code: &str) -> bool {
+        self.allowed_lints().iter().any(|it| &*it.code == code)
     }
 
     /// What it obliges to, as a permit that decides.

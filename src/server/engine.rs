@@ -37,6 +37,7 @@ pub(super) struct Parts {
     pub(super) decide: DecideConfig,
     pub(super) reload: ReloadConfig,
     pub(super) limits: BundleLimitsConfig,
+    pub(super) explanations_per_minute: usize,
     pub(super) data: PathBuf,
     pub(super) dev: bool,
     pub(super) recorder: Recorder,
@@ -65,6 +66,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         decide,
         reload,
         limits,
+        explanations_per_minute,
         data,
         dev,
         recorder,
@@ -107,7 +109,8 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         Arc::clone(&tokens),
         recorder,
     )
-    .with_deadline(deadline, clock::now);
+    .with_deadline(deadline, clock::now)
+    .with_explanations_per_minute(explanations_per_minute);
     let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();
     Ok(Engine {
         pdp: Arc::new(pdp),

@@ -118,6 +118,7 @@ pub(super) fn sampler(sampled: Sampled) -> Sampler {
             ("checks", admission.load(Class::Check)),
             ("batches", admission.load(Class::Batch)),
             ("streams", admission.load(Class::Stream)),
+            ("explanations", admission.load(Class::Explain)),
         ] {
             metrics.queue(name, depth, limit);
         }

@@ -34,7 +34,7 @@ pub struct WatchOptions {
     pub poll: Duration,
     /// How long it must stay as it is before it counts.
     pub settle: Duration,
-    /// The same after a file was lost; five seconds at most, and less for tests alone.
+    /// The same after a file was lost; five seconds at most, and less only where nothing is served.
     pub lost: Duration,
     /// Whether the operating system is asked for events at all.
     pub events: bool,

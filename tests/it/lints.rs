@@ -167,7 +167,7 @@ fn of_two_policies_that_are_the_same_one_is_told() {
     );
     let obliged = format!("@obligation(\"x\")\n{READS}{wide}");
     check(&obliged, &[]);
-    let none = wide.replace("permit", "forbid");
+    let none = READS.replace("permit", "forbid");
     check(
         &format!("{READS}{none}"),
         &[("shadowed_policy", "a.cedar:1:1")],

@@ -9,11 +9,13 @@
 )]
 
 mod answers;
+mod authors;
 mod authzen;
 mod canonical;
 mod cli;
 mod client;
 mod example;
+mod explain;
 mod ext_authz;
 mod faces;
 mod faults;
@@ -30,4 +32,5 @@ mod oracle;
 mod program;
 mod promises;
 mod reload;
+mod tutorial;
 mod wire;

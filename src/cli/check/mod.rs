@@ -5,7 +5,8 @@ mod request;
 
 use super::{Exit, Failure, output, output::Style};
 use crate::client::{Client, ClientError};
-pub(in crate::cli) use request::{pair, secret};
+pub(in crate::cli) use render::{json_refusal, refusal};
+pub(in crate::cli) use request::{Flags, Stated, Whom, pair, read_json, secret};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -66,7 +66,7 @@ pub(super) fn answer(it: &Decision, style: Style) -> String {
 }
 
 /// A refusal for people, with what to do about it.
-pub(super) fn refusal(it: &Refused, style: Style) -> String {
+pub(in crate::cli) fn refusal(it: &Refused, style: Style) -> String {
     let reason = match it.reason.is_empty() {
         true => format!("{:?}", it.code),
         false => shown(&it.reason),
@@ -146,7 +146,7 @@ pub(super) fn json(it: &Decision) -> String {
 }
 
 /// A refusal for programs.
-pub(super) fn json_refusal(it: &Refused) -> String {
+pub(in crate::cli) fn json_refusal(it: &Refused) -> String {
     let violations = it.violations.iter();
     line(&json!({
         "outcome": "refused",

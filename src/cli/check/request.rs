@@ -5,11 +5,12 @@ use std::io::Read as _;
 use clap::ArgGroup;
 
 use crate::{
+    bundle::CaseQuestion,
     cli::Failure,
     client::to_members,
-    model::{EntityRef, JsonLimits, Members, Value, parse_json},
+    model::{EntityFacts, EntityRef, JsonLimits, Members, Value, parse_json},
     proto::v1::{
-        Anonymous, CheckRequest, Entity, HttpQuestion, NamedQuestion, Value as WireValue,
+        Anonymous, CheckRequest, Entity, HttpQuestion, NamedQuestion,
         check_request::{Question, Subject},
     },
 };
@@ -20,13 +21,21 @@ const LIMITS: JsonLimits = JsonLimits {
     values: 4096,
 };
 
+/// A whole question.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("who").required(true)))]
 #[command(group(ArgGroup::new("what").required(true)))]
 pub(super) struct Asked {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// What a question may be made of.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Flags {
     /// The access token of the subject: the token, - for standard input, or @FILE
     #[arg(long, value_name = "TOKEN|-|@FILE", group = "who")]
-    token: Option<String>,
+    pub(in crate::cli) token: Option<String>,
     /// A subject you answer for (the server must grant you the right `vouch`)
     #[arg(long, value_name = "ENTITY", group = "who")]
     subject: Option<EntityRef>,
@@ -79,29 +88,92 @@ pub(super) struct Asked {
     bundle: String,
 }
 
+/// A question with all that is stated about it.
+pub(in crate::cli) struct Stated {
+    pub(in crate::cli) subject: Whom,
+    pub(in crate::cli) question: CaseQuestion,
+    pub(in crate::cli) context: Members,
+    bundle: String,
+}
+
+/// Whom a question is about.
+pub(in crate::cli) enum Whom {
+    Token(String),
+    Entity(EntityFacts),
+    Anonymous,
+}
+
 impl Asked {
     /// The request to send.
     pub(super) fn into_request(self) -> Result<CheckRequest, Failure> {
+        self.flags.stated()?.into_request()
+    }
+}
+
+impl Flags {
+    /// Whether nothing says whom the question is about.
+    pub(in crate::cli) fn lacks_subject(&self) -> bool {
+        self.token.is_none() && self.subject.is_none() && !self.anonymous
+    }
+
+    /// Whether nothing says what is asked.
+    pub(in crate::cli) fn lacks_question(&self) -> bool {
+        self.action.is_none() && self.path.is_none()
+    }
+
+    /// Reads what the flags say; whom they do not name is nobody.
+    pub(in crate::cli) fn stated(self) -> Result<Stated, Failure> {
         let subject = match (&self.token, self.subject) {
-            (Some(token), _) => Subject::AccessToken(secret(token)?),
+            (Some(token), _) => Whom::Token(secret(token)?),
             (None, Some(subject)) => {
                 let stated = ("--subject-attr", self.subject_attributes);
-                Subject::Entity(entity(subject, stated, self.subject_parents)?)
+                Whom::Entity(entity(subject, stated, self.subject_parents)?)
             }
-            (None, None) => Subject::Anonymous(Anonymous {}),
+            (None, None) => Whom::Anonymous,
         };
         let question = match (self.action, self.resource, self.path) {
-            (Some(action), Some(resource), _) => {
-                let stated = ("--attr", self.attributes);
-                Question::Named(NamedQuestion {
-                    action,
-                    resource: Some(entity(resource, stated, self.parents)?),
-                })
-            }
-            (_, _, path) => Question::Http(HttpQuestion {
+            (Some(action), Some(resource), _) => CaseQuestion::Named {
+                action,
+                properties: Members::new(),
+                resource: entity(resource, ("--attr", self.attributes), self.parents)?,
+            },
+            (_, _, path) => CaseQuestion::Http {
                 method: self.method.unwrap_or_default(),
                 host: self.host,
                 path: path.unwrap_or_default(),
+                headers: Default::default(),
+            },
+        };
+        Ok(Stated {
+            subject,
+            question,
+            context: read_context(self.context.as_deref())?,
+            bundle: self.bundle,
+        })
+    }
+}
+
+impl Stated {
+    /// The request to send.
+    pub(in crate::cli) fn into_request(self) -> Result<CheckRequest, Failure> {
+        let subject = match self.subject {
+            Whom::Token(token) => Subject::AccessToken(token),
+            Whom::Entity(facts) => Subject::Entity(sent(facts)?),
+            Whom::Anonymous => Subject::Anonymous(Anonymous {}),
+        };
+        let question = match self.question {
+            CaseQuestion::Named {
+                action, resource, ..
+            } => Question::Named(NamedQuestion {
+                action,
+                resource: Some(sent(resource)?),
+            }),
+            CaseQuestion::Http {
+                method, host, path, ..
+            } => Question::Http(HttpQuestion {
+                method,
+                host,
+                path,
                 headers: Default::default(),
             }),
         };
@@ -109,10 +181,18 @@ impl Asked {
             bundle: self.bundle,
             subject: Some(subject),
             question: Some(question),
-            context: read_context(self.context.as_deref())?,
+            context: to_members(self.context).map_err(Failure::usage)?,
             ..CheckRequest::default()
         })
     }
+}
+
+fn sent(facts: EntityFacts) -> Result<Entity, Failure> {
+    Ok(Entity {
+        attributes: to_members(facts.attributes).map_err(Failure::usage)?,
+        parents: facts.parents.into_iter().map(Into::into).collect(),
+        ..facts.uid.into()
+    })
 }
 
 /// An entity with what the flag `stated.0` says about it.
@@ -120,17 +200,17 @@ fn entity(
     uid: EntityRef,
     stated: (&str, Vec<(String, String)>),
     parents: Vec<EntityRef>,
-) -> Result<Entity, Failure> {
+) -> Result<EntityFacts, Failure> {
     let (flag, stated) = stated;
     let mut attributes = Members::new();
     for (name, json) in stated {
         let value = read_json(&format!("{flag} {name}"), &json)?;
         attributes.insert(name, value);
     }
-    Ok(Entity {
-        attributes: to_members(attributes).map_err(Failure::usage)?,
-        parents: parents.into_iter().map(Into::into).collect(),
-        ..uid.into()
+    Ok(EntityFacts {
+        uid,
+        attributes,
+        parents,
     })
 }
 
@@ -158,12 +238,10 @@ pub(in crate::cli) fn secret(given: &str) -> Result<String, Failure> {
     Ok(read.trim().to_owned())
 }
 
-fn read_context(
-    json: Option<&str>,
-) -> Result<std::collections::HashMap<String, WireValue>, Failure> {
+fn read_context(json: Option<&str>) -> Result<Members, Failure> {
     match json.map(|json| read_json("--context", json)).transpose()? {
-        None => Ok(Default::default()),
-        Some(Value::Record(members)) => to_members(members).map_err(Failure::usage),
+        None => Ok(Members::new()),
+        Some(Value::Record(members)) => Ok(members),
         Some(other) => Err(Failure::usage(format!(
             "--context is {}: expected a JSON object, as in '{{\"amount\": 100}}'",
             other.kind()
@@ -171,7 +249,7 @@ fn read_context(
     }
 }
 
-fn read_json(what: &str, json: &str) -> Result<Value, Failure> {
+pub(in crate::cli) fn read_json(what: &str, json: &str) -> Result<Value, Failure> {
     parse_json(json.as_bytes(), LIMITS).map_err(|why| {
         Failure::usage(format!(
             "{what}: `{json}` is {why}; text needs its own quotes, as in '\"{json}\"'"

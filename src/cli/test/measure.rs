@@ -126,16 +126,17 @@ pub(super) fn mutants(report: &MutationReport, style: Style) -> String {
     let MutationReport {
         noticed,
         refused,
+        same,
         survived,
         left_out,
     } = report;
-    let (survived, all) = (survived.len(), noticed + refused + survived.len());
+    let (survived, all) = (survived.len(), noticed + refused + same + survived.len());
     let head = match survived {
         0 => style.good("ok"),
         _ => style.bad("failed"),
     };
     out.push_str(&format!(
-        "{head}  {all} mutants: {noticed} noticed by a case, {refused} not valid, {survived} noticed by none\n"
+        "{head}  {all} mutants: {noticed} noticed by a case, {refused} not valid, {same} no change, {survived} noticed by none\n"
     ));
     if *left_out > 0 {
         out.push_str(&format!(

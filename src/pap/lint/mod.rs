@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::publish::warnings;
 use crate::{
     bundle::{BundleFiles, Snapshot},
-    policy::{Envs, Fault, Policy, Survey},
+    policy::{AllowedLint, Envs, Fault, Policy, Survey},
 };
 
 /// One lint.
@@ -37,6 +37,7 @@ macro_rules! lints {
 pub const LINTS: &[Lint] = lints![
     "entity_list",
     "forbid_may_fail",
+    "impossible_policy",
     "invisible_character",
     "many_candidates",
     "needless_allow_lint",
@@ -70,14 +71,13 @@ pub fn lint(files: &BundleFiles, snapshot: &Snapshot) -> Vec<Fault> {
         .collect();
     let mut allowed = Allowed::default();
     let mut found: Vec<Fault> = text::lints(files);
-    found.extend(warnings(snapshot).into_iter().filter(|it| {
-        // These are told by places, not by their policies.
-        it.rule != "forbid_may_fail"
-    }));
+    // Those of a policy are told below, by what they are about.
+    let warned = warnings(snapshot).into_iter();
+    found.extend(warned.filter(|it| it.place.is_none()));
     policies::lints(&looked, snapshot, &mut allowed, &mut found);
     schema::lints(&looked, files, snapshot, &mut found);
     for it in &looked {
-        for (code, _) in it.policy.allowed_lints() {
+        for AllowedLint { code, .. } in it.policy.allowed_lints() {
             if !allowed
                 .used
                 .contains(&(it.policy.id.to_string(), code.to_string()))
@@ -100,7 +100,7 @@ struct Allowed {
 impl Allowed {
     /// Whether the policy allows the lint, which applies to it.
     fn covers(&mut self, policy: &Policy, code: &'static str) -> bool {
-        let allows = policy.allowed_lints().iter().any(|(it, _)| &**it == code);
+        let allows = policy.allows_lint(code);
         if allows {
             self.used.insert((policy.id.to_string(), code.to_owned()));
         }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cedar_policy::{PolicySet, ValidationMode, ValidationWarning, Validator};
+
 use super::{Allowed, Looked};
 use crate::{
     bundle::Snapshot,
@@ -21,8 +23,10 @@ pub(super) fn lints(
     allowed: &mut Allowed,
     found: &mut Vec<Fault>,
 ) {
+    let validator = Validator::new(snapshot.schema.cedar().clone());
     for it in looked {
         by_itself(it, allowed, found);
+        impossible(it.policy, &validator, allowed, found);
         tenant_guard(it, looked, &snapshot.schema, allowed, found);
     }
     shadowed(looked, &snapshot.schema, allowed, found);
@@ -38,6 +42,11 @@ fn by_itself(it: &Looked<'_>, allowed: &mut Allowed, found: &mut Vec<Fault>) {
     let Looked { policy, survey, .. } = it;
     let id = &policy.id;
     let forbids = policy.effect() == Effect::Forbid;
+    if !forbids && policy.is_unconditional() && !allowed.covers(policy, "permits_all") {
+        let message = format!("policy `{id}` permits everything to everyone");
+        let help = "name who may do it, and what";
+        found.push(Fault::at("permits_all", policy.place.clone(), message).help(help));
+    }
     if forbids {
         for site in &survey.computes {
             if !allowed.covers(policy, "forbid_may_fail") {
@@ -71,6 +80,34 @@ fn by_itself(it: &Looked<'_>, allowed: &mut Allowed, found: &mut Vec<Fault>) {
             let help = "make them members of a group, and ask for the group: it is found by index";
             found.push(at("entity_list", site, message).help(help));
         }
+    }
+}
+
+/// A policy that matches nothing that the schema allows, as Cedar's validator finds it.
+fn impossible(
+    policy: &Policy,
+    validator: &Validator,
+    allowed: &mut Allowed,
+    found: &mut Vec<Fault>,
+) {
+    // The text of a link has slots, which is no policy by itself.
+    let Ok(parsed) = cedar_policy::Policy::parse(None, policy.source()) else {
+        return;
+    };
+    let Ok(set) = PolicySet::from_policies([parsed]) else {
+        return;
+    };
+    let told = validator.validate(&set, ValidationMode::Strict);
+    let is_impossible =
+        |it: &ValidationWarning| matches!(it, ValidationWarning::ImpossiblePolicy(_));
+    if told.validation_warnings().any(is_impossible) && !allowed.covers(policy, "impossible_policy")
+    {
+        let id = &policy.id;
+        let effect = policy.effect();
+        let message =
+            format!("{effect} `{id}` never applies: no request that the schema allows meets it");
+        let help = "look for a condition that is always false, such as a name misspelt after `has`";
+        found.push(Fault::at("impossible_policy", policy.place.clone(), message).help(help));
     }
 }
 
@@ -190,9 +227,11 @@ fn shadowed(looked: &[Looked<'_>], schema: &Schema, allowed: &mut Allowed, found
         let wider = unconditional.iter().copied().find(|other| {
             // Of two that cover each other the first is kept.
             let later = (&other.place, &other.id) < (&policy.place, &policy.id);
+            let overrides = other.effect() == Effect::Forbid && policy.effect() == Effect::Permit;
             other.id != policy.id
+                && (overrides || other.effect() == policy.effect())
                 && other.head_covers(policy, schema)
-                && (later || !policy.head_covers(other, schema))
+                && (overrides || later || !policy.head_covers(other, schema))
         });
         same.push(policy);
         let Some(other) = twin.or(wider) else {
@@ -205,7 +244,6 @@ fn shadowed(looked: &[Looked<'_>], schema: &Schema, allowed: &mut Allowed, found
                     policy.id, other.id
                 )
             }
-            (Effect::Permit, Effect::Forbid) => continue,
             // What it obliges to comes only where it decides as well.
             _ if policy.obligation().is_some() => continue,
             (effect, _) => format!(

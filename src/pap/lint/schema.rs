@@ -119,6 +119,10 @@ impl Told<'_, '_> {
             .filter(|it| it.policy.effect() == Effect::Permit)
             .flat_map(|it| it.applies.iter().map(|envs| &envs.action.uid));
         let permitted: HashSet<_> = permits.collect();
+        if permitted.is_empty() {
+            // That is told once, of the bundle.
+            return;
+        }
         for action in snapshot.schema.actions() {
             let is_asked = !action.principals.is_empty() && !action.resources.is_empty();
             if is_asked && !permitted.contains(&action.uid) {
@@ -237,12 +241,12 @@ impl Annotated {
             .flat_map(|it| it.values())
         {
             for (part, kind, members) in [
-                ("entityTypes", "entity", &["shape", "attributes"][..]),
-                ("actions", "action", &["appliesTo", "context", "attributes"]),
+                ("entityTypes", "entity", "/shape/attributes"),
+                ("actions", "action", "/appliesTo/context/attributes"),
             ] {
-                for (name, def) in object(&namespace[part]) {
+                for (name, def) in object(namespace.get(part)) {
                     read.annotation(&[kind, name], def);
-                    let record = members.iter().fold(def, |value, key| &value[*key]);
+                    let record = def.pointer(members);
                     for (member, def) in object(record) {
                         read.annotation(&[kind, name, member], def);
                     }
@@ -253,7 +257,10 @@ impl Annotated {
     }
 
     fn annotation(&mut self, path: &[&str], def: &Value) {
-        let Some(text) = def["annotations"]["allow_lint"].as_str() else {
+        let Some(text) = def
+            .pointer("/annotations/allow_lint")
+            .and_then(Value::as_str)
+        else {
             return;
         };
         let path: Vec<String> = path.iter().map(|it| (*it).to_owned()).collect();
@@ -261,7 +268,7 @@ impl Annotated {
             Ok(codes) => {
                 let codes = codes
                     .into_iter()
-                    .map(|(code, _)| (path.clone(), code.to_string()));
+                    .map(|it| (path.clone(), it.code.to_string()));
                 self.codes.extend(codes);
             }
             Err(why) => self.faults.push((path, why)),
@@ -269,6 +276,6 @@ impl Annotated {
     }
 }
 
-fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flatten()
+fn object(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    value.and_then(Value::as_object).into_iter().flatten()
 }

@@ -6,14 +6,14 @@ mod sites;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::{cases::run_case, pool::pool};
 use crate::{
     bundle::{BundleFiles, CompileOptions, Snapshot},
-    policy::Place,
+    policy::{Place, core::TypeName},
 };
 pub use sites::mutants;
 pub(super) use sites::string_length;
@@ -66,6 +66,8 @@ pub struct MutationReport {
     pub noticed: usize,
     /// How many the schema does not allow in the first place.
     pub refused: usize,
+    /// How many ask for nothing else, since the schema leaves no other choice.
+    pub same: usize,
     /// Those that nothing noticed.
     pub survived: Vec<Mutant>,
     /// How many were not tried, since there were more than asked for.
@@ -76,6 +78,7 @@ pub struct MutationReport {
 enum Fate {
     Noticed,
     Refused,
+    Same,
     Survived,
 }
 
@@ -86,7 +89,7 @@ pub fn mutate(files: &BundleFiles, snapshot: &Snapshot, most: usize) -> Mutation
     let fates: Vec<(&Mutant, Fate)> = pool(|| {
         let fates = chosen
             .par_iter()
-            .map(|mutant| (*mutant, fate(files, mutant)));
+            .map(|mutant| (*mutant, fate(files, snapshot, mutant)));
         fates.collect()
     });
     let mut report = MutationReport {
@@ -97,6 +100,7 @@ pub fn mutate(files: &BundleFiles, snapshot: &Snapshot, most: usize) -> Mutation
         match fate {
             Fate::Noticed => report.noticed += 1,
             Fate::Refused => report.refused += 1,
+            Fate::Same => report.same += 1,
             Fate::Survived => report.survived.push(mutant.clone()),
         }
     }
@@ -109,12 +113,13 @@ fn spread(all: &[Mutant], most: usize) -> Vec<&Mutant> {
     all.iter().step_by(every).take(most).collect()
 }
 
-fn fate(files: &BundleFiles, mutant: &Mutant) -> Fate {
+fn fate(files: &BundleFiles, before: &Snapshot, mutant: &Mutant) -> Fate {
     let Some(changed) = mutant.apply(files) else {
         return Fate::Refused;
     };
     match Snapshot::compile(&changed, &CompileOptions::default()) {
         Err(_) => Fate::Refused,
+        Ok(snapshot) if mutant.asks_the_same(before, &snapshot) => Fate::Same,
         Ok(snapshot) => {
             let mut cases = snapshot.cases.iter().flat_map(|file| &file.cases);
             match cases.any(|case| run_case(&snapshot, case).is_some()) {
@@ -126,6 +131,23 @@ fn fate(files: &BundleFiles, mutant: &Mutant) -> Fate {
 }
 
 impl Mutant {
+    /// Whether a head asked only for types that the schema demands anyway.
+    fn asks_the_same(&self, before: &Snapshot, after: &Snapshot) -> bool {
+        let names_entities = self.after != "action" && self.before.contains('"');
+        let questions = |snapshot: &Snapshot| {
+            let policy = snapshot.policies.get(&self.policy)?;
+            let applies = policy.applies(&snapshot.schema).into_iter();
+            let types =
+                |names: Vec<&TypeName>| names.into_iter().cloned().collect::<BTreeSet<TypeName>>();
+            let questions = applies.map(|it| {
+                let (principals, resources) = (types(it.principals), types(it.resources));
+                (it.action.uid.clone(), principals, resources)
+            });
+            Some(questions.collect::<BTreeSet<_>>())
+        };
+        self.change == Alteration::Head && !names_entities && questions(before) == questions(after)
+    }
+
     /// The files with the change.
     fn apply(&self, files: &BundleFiles) -> Option<BundleFiles> {
         let text = files.get(&self.place.file)?;

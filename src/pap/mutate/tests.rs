@@ -80,6 +80,8 @@ fn a_condition_that_no_case_tries_survives() {
     let survived: Vec<&str> = report.survived.iter().map(|it| &*it.before).collect();
     assert!(survived.contains(&"principal.age > 17"), "{survived:?}");
     assert!(!survived.contains(&"permit"), "{survived:?}");
+    // There is no other action.
+    assert_eq!(report.same, 1, "{report:#?}");
 
     let young = "  - { name: b, subject: { entity: { type: User, id: x, attributes: { age: 17, name: ann }, parents: ['Role::\"a,)\\\"(\"'] } }, action: Go, resource: 'Room::\"b\"', expect: { decision: deny } }\n";
     let (files, snapshot) = bundle(&format!("{ALLOWED}{young}"));
@@ -94,7 +96,7 @@ fn no_more_are_tried_than_asked_for() {
     let all = mutants(&files, &snapshot).len();
     for most in [0, 1, 5, all, all + 1] {
         let report = mutate(&files, &snapshot, most);
-        let tried = report.noticed + report.refused + report.survived.len();
+        let tried = report.noticed + report.refused + report.same + report.survived.len();
         assert!(
             tried <= most && tried + report.left_out == all,
             "{most}: {tried} of {all}"

@@ -63,18 +63,8 @@ pub(super) fn to_decision(decision: &Decision, explain: bool) -> wire::Decision 
         cacheable_for,
     } = decision;
     wire::Decision {
-        outcome: match outcome {
-            Outcome::Allow => wire::Outcome::Allow,
-            Outcome::Deny => wire::Outcome::Deny,
-        }
-        .into(),
-        cause: match cause {
-            Cause::Permitted => wire::Cause::Permitted,
-            Cause::Forbidden => wire::Cause::Forbidden,
-            Cause::ForbidErrored => wire::Cause::ForbidErrored,
-            Cause::NothingPermits => wire::Cause::NothingPermits,
-        }
-        .into(),
+        outcome: to_outcome(*outcome).into(),
+        cause: to_cause(*cause).into(),
         reasons: reasons.iter().map(|it| to_reason(it, explain)).collect(),
         errors: errors.iter().map(|it| to_error(it, explain)).collect(),
         obligations: obligations
@@ -117,7 +107,23 @@ fn shown(text: &str, explain: bool) -> String {
     }
 }
 
-fn to_effect(it: Effect) -> wire::Effect {
+pub(super) fn to_outcome(it: Outcome) -> wire::Outcome {
+    match it {
+        Outcome::Allow => wire::Outcome::Allow,
+        Outcome::Deny => wire::Outcome::Deny,
+    }
+}
+
+pub(super) fn to_cause(it: Cause) -> wire::Cause {
+    match it {
+        Cause::Permitted => wire::Cause::Permitted,
+        Cause::Forbidden => wire::Cause::Forbidden,
+        Cause::ForbidErrored => wire::Cause::ForbidErrored,
+        Cause::NothingPermits => wire::Cause::NothingPermits,
+    }
+}
+
+pub(super) fn to_effect(it: Effect) -> wire::Effect {
     match it {
         Effect::Permit => wire::Effect::Permit,
         Effect::Forbid => wire::Effect::Forbid,

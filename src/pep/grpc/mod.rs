@@ -3,10 +3,13 @@
 mod answer;
 mod ask;
 mod batch;
+mod explain;
 mod stream;
 
 #[cfg(test)]
 mod tests;
+
+pub use explain::to_explanation;
 
 use std::sync::Arc;
 
@@ -21,10 +24,11 @@ use super::{
 };
 use crate::{
     audit::Recorder,
-    model::{Face, SignedDuration, Timestamp},
+    model::{Face, Refusal, SignedDuration, Timestamp},
     pdp::Pdp,
     proto::v1::{
         CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckStreamRequest,
+        ExplainRequest, ExplainResponse,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
 };
@@ -121,6 +125,39 @@ impl DecisionService for DecisionFace {
         };
         match call.answer(work).await {
             Ok(results) => Ok(Response::new(CheckBatchResponse { results })),
+            Err(refused) => Err(to_status(&refused)),
+        }
+    }
+
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        let now = (self.clock)();
+        let check = request.get_ref().check.as_ref();
+        let id = check.map_or("", |check| check.request_id.as_str());
+        let call = self.call(&request, Class::Explain, id, now).explaining();
+        let (pdp, clock) = (Arc::clone(&self.pdp), self.clock);
+        // What was found in half of the time is told; the rest is for the way back.
+        let until = now.checked_add(call.deadline() / 2).unwrap_or(now);
+        let work = async move {
+            let credential = ask::credential(&request)?;
+            let check = request.into_inner().check.ok_or_else(|| {
+                Refusal::malformed("check", "missing", "is required: state the question")
+            })?;
+            let ask = ask::to_access_request(check, credential)?;
+            pdp.keys_to_explain(&ask, now).await;
+            // It may take as long as a thousand decisions, which are not to wait for it.
+            let explained = tokio::task::spawn_blocking(move || {
+                let stop = || clock() >= until;
+                pdp.explain(ask, now, &stop)
+            });
+            explained.await.map_err(|_| Refusal::Unavailable {
+                detail: "the explanation panicked".to_owned(),
+            })
+        };
+        match call.answer(work).await {
+            Ok(explained) => Ok(Response::new(explain::to_explain_response(&explained))),
             Err(refused) => Err(to_status(&refused)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use super::{Entities, Rule, glance::Glance};
+use super::{CedarValue, Entities, Rule, glance::Glance};
 use crate::policy::evaluate::Request;
 use cedar_policy_core::{
     ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
@@ -82,6 +82,11 @@ impl<'e> Evaluator<'e> {
             Some(conditions) => self.holds(conditions, &rule.slots),
             None => Ok(true),
         }
+    }
+
+    /// The value of an expression of a rule; `None` when it cannot be evaluated.
+    pub(super) fn value(&self, rule: &Rule, expr: &Expr) -> Option<CedarValue> {
+        self.0.interpret(expr, &rule.slots).ok()
     }
 
     pub(super) fn holds(&self, expr: &Expr, slots: &SlotEnv) -> Result<bool, RuleError> {

@@ -1,6 +1,11 @@
 //! What a policy's head asks for, as the index keys it.
 
-use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint};
+use std::ops::Range;
+
+use cedar_policy_core::{
+    ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint},
+    parser::Loc,
+};
 
 use super::{Rule, TypeName, Uid};
 
@@ -30,6 +35,15 @@ impl Rule {
         scope(self.policy.resource_constraint().as_inner())
     }
 
+    /// Whether the head's action matches one that is in the groups that `is_in` says.
+    pub(in crate::policy) fn is_for(&self, action: &Uid, is_in: impl Fn(&Uid) -> bool) -> bool {
+        match self.policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(named) => **named == *action,
+            ActionConstraint::In(named) => named.iter().any(|group| is_in(group)),
+        }
+    }
+
     /// The actions and action groups that the head names; `None` for any action.
     pub(in crate::policy) fn action_scope(&self) -> Option<ActionScope> {
         match self.policy.action_constraint() {
@@ -39,6 +53,68 @@ impl Rule {
                 actions.iter().map(|action| (**action).clone()).collect(),
             )),
         }
+    }
+}
+
+/// One of the three parts of a head that asks for something, where it is written.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct HeadPart {
+    /// `principal`, `action` or `resource`.
+    pub(in crate::policy) of: &'static str,
+    /// Where it is in the text that [`Rule::text`] gives, in bytes.
+    pub(in crate::policy) span: Range<usize>,
+}
+
+impl Rule {
+    /// The parts of the head that ask for something, in their order.
+    pub(in crate::policy) fn head_parts(&self) -> Vec<HeadPart> {
+        let template = self.policy.template();
+        let action = match template.action_constraint() {
+            ActionConstraint::Any => None,
+            ActionConstraint::Eq(action) => action.loc(),
+            ActionConstraint::In(actions) => actions.last().and_then(|action| action.loc()),
+        };
+        let ends = [
+            (
+                "principal",
+                last_place(template.principal_constraint().as_inner()),
+            ),
+            ("action", action.cloned()),
+            (
+                "resource",
+                last_place(template.resource_constraint().as_inner()),
+            ),
+        ];
+        let part = |(of, end): (&'static str, Option<Loc>)| {
+            let (text, own) = self.text()?;
+            let end = end?;
+            let start = own.start + text.get(own.start..end.start())?.rfind(of)?;
+            let listed = of == "action" && text.get(start..end.end())?.contains('[');
+            let close = match listed {
+                true => text.get(end.end()..)?.find(']').map_or(0, |at| at + 1),
+                false => 0,
+            };
+            Some(HeadPart {
+                of,
+                span: start..end.end() + close,
+            })
+        };
+        ends.into_iter().filter_map(part).collect()
+    }
+}
+
+/// Where a constraint ends.
+fn last_place(constraint: &PrincipalOrResourceConstraint) -> Option<Loc> {
+    let entity = |reference: &EntityReference| match reference {
+        EntityReference::EUID(uid) => uid.loc().cloned(),
+        EntityReference::Slot(loc) => loc.clone(),
+    };
+    match constraint {
+        PrincipalOrResourceConstraint::Any => None,
+        PrincipalOrResourceConstraint::Eq(uid)
+        | PrincipalOrResourceConstraint::In(uid)
+        | PrincipalOrResourceConstraint::IsIn(_, uid) => entity(uid),
+        PrincipalOrResourceConstraint::Is(of_type) => of_type.loc().cloned(),
     }
 }
 

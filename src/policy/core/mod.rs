@@ -10,11 +10,13 @@ mod glance;
 mod head;
 mod parts;
 mod public;
+mod seen;
 mod survey;
 mod text;
 mod types;
 mod validate;
 mod value;
+mod ways;
 
 pub use cedar_policy_core::{
     ast::{Entity, EntityType as TypeName, EntityUID as Uid, Value as CedarValue},
@@ -24,14 +26,17 @@ pub use cedar_policy_core::{
 pub(super) use entity::action_entities;
 pub use entity::{attribute, attributes, entities, entity, entity_references, find, uid};
 pub(super) use eval::{Conditions, Evaluator, RuleError};
-pub(super) use head::{ActionScope, Scope};
+pub(super) use head::{ActionScope, HeadPart, Scope};
 pub(super) use parts::Part;
 pub use parts::Truth;
+pub(super) use seen::{Seen, ancestors_like};
 pub(super) use survey::Env;
 pub use text::Rule;
 pub(super) use text::{Body, Statement, Template, parse};
 pub(super) use types::{actions, entity_types};
 pub(super) use validate::{Invalid, PolicyValidator};
 pub use value::{
-    bool, datetime, decimal, duration, entity_value, ip, long, record, references, set, string,
+    as_entity, as_record, as_set, as_text, bool, datetime, decimal, duration, entity_value, ip,
+    long, notation, record, references, set, string,
 };
+pub(super) use ways::{Plan, Way, Ways};

@@ -7,7 +7,7 @@ use cedar_policy_core::{
     parser::Loc,
 };
 
-use super::{Evaluator, Rule};
+use super::{Evaluator, Rule, RuleError};
 
 /// An expression within a rule's conditions.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,21 @@ impl<'r> Part<'r> {
     pub(in crate::policy) fn text(&self) -> &'r str {
         let loc = self.expr.source_loc();
         loc.and_then(Loc::snippet).unwrap_or_default()
+    }
+
+    /// The same part, needed to come out the other way.
+    pub(in crate::policy) fn reversed(self) -> Self {
+        Self {
+            negated: !self.negated,
+            ..self
+        }
+    }
+
+    /// The conditions that it is made of.
+    pub(in crate::policy) fn conditions(self) -> Vec<Part<'r>> {
+        let mut found = Vec::new();
+        atoms(self.expr, self.negated, &mut found);
+        found
     }
 
     /// Where it is in the text that [`Rule::text`] gives, in bytes.
@@ -74,6 +89,22 @@ impl Rule {
 }
 
 impl Evaluator<'_> {
+    /// Whether a part is as its rule needs it.
+    pub(in crate::policy) fn part_holds(
+        &self,
+        rule: &Rule,
+        part: Part<'_>,
+    ) -> Result<bool, RuleError> {
+        Ok(self.holds(part.expr, &rule.slots)? != part.negated)
+    }
+
+    /// How each of [`Part::conditions`] comes out as the part is evaluated.
+    pub(in crate::policy) fn outcomes_within(&self, rule: &Rule, part: Part<'_>) -> Vec<Truth> {
+        let mut found = Vec::new();
+        self.observe(rule, part.expr, true, &mut found);
+        found
+    }
+
     /// How each of [`Rule::conditions`] comes out as the rule is evaluated.
     pub(in crate::policy) fn outcomes(&self, rule: &Rule) -> Vec<Truth> {
         let mut found = Vec::new();

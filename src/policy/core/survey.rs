@@ -53,6 +53,8 @@ impl Rule {
         for expr in conditions.subexpressions() {
             found.look(expr, conditions, schema, envs);
         }
+        // Of a chain of attributes each link has the place of the whole.
+        found.follows.dedup();
         found.relates = self.conditions().into_iter().any(|part| {
             let names = |var| {
                 let mut inner = part.expr.subexpressions();

@@ -235,14 +235,19 @@ impl Rule {
             Some(text) => text.to_owned(),
             None => self.policy.to_string(),
         };
-        let mut slots: Vec<String> = self
-            .slots
-            .iter()
-            .map(|(slot, uid)| format!("\n{slot} = {uid}"))
-            .collect();
-        slots.sort();
-        text.extend(slots);
+        for slot in self.slots_told() {
+            text.push('\n');
+            text.push_str(&slot);
+        }
         text
+    }
+
+    /// What fills its slots, in words.
+    pub(in crate::policy) fn slots_told(&self) -> Vec<String> {
+        let slots = self.slots.iter();
+        let mut slots: Vec<String> = slots.map(|(slot, uid)| format!("{slot} = {uid}")).collect();
+        slots.sort();
+        slots
     }
 
     /// Whether it applies to every request: any principal, action and resource, no condition.

@@ -108,3 +108,124 @@ pub fn references(value: &CedarValue, found: &mut impl FnMut(&Uid)) {
         ValueKind::Record(members) => members.values().for_each(|item| references(item, found)),
     }
 }
+
+/// The members of a record.
+pub fn as_record(value: &CedarValue) -> Option<&BTreeMap<SmolStr, CedarValue>> {
+    match value.value_kind() {
+        ValueKind::Record(members) => Some(members),
+        _ => None,
+    }
+}
+
+/// The members of a set, in their order.
+pub fn as_set(value: &CedarValue) -> Option<Vec<&CedarValue>> {
+    match value.value_kind() {
+        ValueKind::Set(set) => Some(set.iter().collect()),
+        _ => None,
+    }
+}
+
+/// The entity that a value refers to.
+pub fn as_entity(value: &CedarValue) -> Option<&Uid> {
+    match value.value_kind() {
+        ValueKind::Lit(Literal::EntityUID(uid)) => Some(uid),
+        _ => None,
+    }
+}
+
+/// The text of a string.
+pub fn as_text(value: &CedarValue) -> Option<&str> {
+    match value.value_kind() {
+        ValueKind::Lit(Literal::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// What a boolean is.
+pub(in crate::policy) fn as_bool(value: &CedarValue) -> Option<bool> {
+    match value.value_kind() {
+        ValueKind::Lit(Literal::Bool(value)) => Some(*value),
+        _ => None,
+    }
+}
+
+/// What can be counted in steps of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Scale {
+    /// Integers.
+    Long,
+    /// Durations, in milliseconds.
+    Duration,
+    /// Moments, in milliseconds since 1970.
+    Datetime,
+}
+
+/// A value as a number on its scale.
+pub(in crate::policy) fn as_number(value: &CedarValue) -> Option<(Scale, i64)> {
+    let long = |value: &CedarValue| match value.value_kind() {
+        ValueKind::Lit(Literal::Long(value)) => Some(*value),
+        _ => None,
+    };
+    if let Some(value) = long(value) {
+        return Some((Scale::Long, value));
+    }
+    if let Some(length) = call("toMilliseconds", std::slice::from_ref(value)) {
+        return Some((Scale::Duration, long(&length)?));
+    }
+    let since = call("durationSince", &[value.clone(), epoch()?])?;
+    let length = call("toMilliseconds", &[since])?;
+    Some((Scale::Datetime, long(&length)?))
+}
+
+/// The value that is this number on its scale.
+pub(in crate::policy) fn of_number(scale: Scale, number: i64) -> Option<CedarValue> {
+    match scale {
+        Scale::Long => Some(long(number)),
+        Scale::Duration => duration(&format!("{number}ms")),
+        Scale::Datetime => call("offset", &[epoch()?, duration(&format!("{number}ms"))?]),
+    }
+}
+
+/// A value in Cedar's notation, moments and durations as people write them.
+pub fn notation(value: &CedarValue) -> String {
+    match as_number(value) {
+        Some((Scale::Datetime, at)) => match Timestamp::from_millisecond(at) {
+            Ok(at) => format!("datetime(\"{at}\")"),
+            Err(_) => value.to_string(),
+        },
+        Some((Scale::Duration, length)) => format!("duration(\"{}\")", in_units(length)),
+        Some((Scale::Long, _)) | None => value.to_string(),
+    }
+}
+
+fn in_units(length: i64) -> String {
+    let mut text = String::from(if length < 0 { "-" } else { "" });
+    let mut left = length.unsigned_abs();
+    for (unit, size) in [
+        ("d", 24 * 60 * 60 * 1000),
+        ("h", 60 * 60 * 1000),
+        ("m", 60 * 1000),
+        ("s", 1000),
+        ("ms", 1),
+    ] {
+        if left >= size {
+            text.push_str(&format!("{}{unit}", left / size));
+            left %= size;
+        }
+    }
+    match length {
+        0 => "0ms".to_owned(),
+        _ => text,
+    }
+}
+
+fn epoch() -> Option<CedarValue> {
+    datetime(Timestamp::UNIX_EPOCH)
+}
+
+fn call(name: &str, arguments: &[CedarValue]) -> Option<CedarValue> {
+    match function(name)?.call(arguments).ok()? {
+        PartialValue::Value(value) => Some(value),
+        PartialValue::Residual(_) => None,
+    }
+}

@@ -50,7 +50,7 @@ fn the_same_request_has_the_same_answer_however_often_it_is_sent() {
     let wire = fixture(&["check", "vouch"]);
     let yes: Json = serde_json::from_str(READ).unwrap();
     let no = json!({ "subject": { "type": "user", "id": "eve" } });
-    let mut batch = yes.clone();
+    let mut batch = yes;
     batch["evaluations"] = json!([{}, no, { "action": {} }]);
     let answer = || {
         let mut answers = evaluations(&wire, &batch).json()["evaluations"].take();

@@ -23,8 +23,8 @@ use doorward::{
     model::EntityRef,
     proto::v1::{
         Challenge, CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse,
-        CheckStreamRequest, CheckStreamResponse, Decision, NamedQuestion, Obligation, Outcome,
-        Reason, StepUp, challenge,
+        CheckStreamRequest, CheckStreamResponse, Decision, ExplainRequest, ExplainResponse,
+        NamedQuestion, Obligation, Outcome, Reason, StepUp, challenge,
         check_request::{Question, Subject},
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
@@ -82,6 +82,13 @@ impl DecisionService for Scripted {
         _: tonic::Request<CheckBatchRequest>,
     ) -> Result<tonic::Response<CheckBatchResponse>, Status> {
         Err(Status::unimplemented("one at a time"))
+    }
+
+    async fn explain(
+        &self,
+        _: tonic::Request<ExplainRequest>,
+    ) -> Result<tonic::Response<ExplainResponse>, Status> {
+        Err(Status::unimplemented("decisions only"))
     }
 
     type CheckStreamStream =

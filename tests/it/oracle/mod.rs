@@ -13,6 +13,7 @@ mod policies;
 mod shape;
 mod store;
 mod world;
+pub(crate) mod worlds;
 
 use std::{
     env, iter,

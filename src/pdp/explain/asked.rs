@@ -1,0 +1,133 @@
+//! `Pdp::explain`: an explanation for a caller, with its rights, its limits and its record.
+
+use std::sync::Arc;
+
+use super::{
+    super::{Pdp, Purpose, Refused, Trace},
+    Explanation, Rate, Telling, explain,
+};
+use crate::{
+    authn::Caller,
+    bundle::Snapshot,
+    model::{
+        AccessRequest, BundleName, DecisionId, Digest, RecordOutcome, Refusal, Revision, Right,
+        Subject, Timestamp,
+    },
+};
+
+/// Explanations of one caller in a minute, unless configured otherwise.
+const PER_MINUTE: usize = 60;
+
+/// An explanation for a caller. No face can send it as an answer.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The id by which the decision log knows it.
+    pub decision_id: DecisionId,
+    /// The bundle that decided.
+    pub bundle: BundleName,
+    /// That bundle's digest.
+    pub digest: Digest,
+    /// The revision of stored data it reflects.
+    pub revision: Revision,
+    /// The explanation.
+    pub explanation: Explanation,
+}
+
+/// How often each caller may ask.
+#[derive(Debug)]
+pub(in crate::pdp) struct Explaining(Rate);
+
+impl Default for Explaining {
+    fn default() -> Self {
+        Self(Rate::new(PER_MINUTE))
+    }
+}
+
+impl Explaining {
+    pub(in crate::pdp) fn per_minute(per_minute: usize) -> Self {
+        Self(Rate::new(per_minute))
+    }
+
+    /// Whether a caller may have a question about a bundle explained now.
+    pub(in crate::pdp) fn admit(
+        &self,
+        caller: &Caller,
+        bundle: &BundleName,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        caller.may(Right::Explain, bundle)?;
+        match self.0.take(caller.name(), now) {
+            true => Ok(()),
+            false => Err(Refusal::Overloaded),
+        }
+    }
+}
+
+impl Pdp {
+    /// Brings in what an explanation of `ask` needs and is not there: unknown keys.
+    ///
+    /// What is awaited is awaited here, so that the rest can run where it disturbs nobody.
+    pub async fn keys_to_explain(&self, ask: &AccessRequest, now: Timestamp) {
+        let view = self.view();
+        let known = self.identify(&ask.credential, &view, now).is_ok();
+        if let (true, Subject::Token(token)) = (known, &ask.subject) {
+            self.tokens.keys_for(view.keys, token, now).await;
+        }
+    }
+
+    /// Explains what [`Pdp::answer`] would answer to `ask` as of `now`, and records that it was asked.
+    /// When `stop` turns true, what was found until then is told.
+    ///
+    /// # Errors
+    /// [`Refused`], as of [`Pdp::answer`]; also for want of the right `explain`, and when the caller
+    /// asks too often.
+    pub fn explain(
+        &self,
+        mut ask: AccessRequest,
+        now: Timestamp,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Explained, Refused> {
+        let decision_id = DecisionId::new(now);
+        let mut trace = Trace {
+            explained: true,
+            ..Trace::default()
+        };
+        let result = self.try_explain(&mut ask, now, stop, decision_id, &mut trace);
+        let outcome = match &result {
+            Ok(explained) => RecordOutcome::of_decision(&explained.explanation.decision),
+            Err(refusal) => RecordOutcome::of_refusal(refusal),
+        };
+        self.recorder
+            .record(trace.into_record(&ask, decision_id, now, outcome));
+        result.map_err(|refusal| Refused::new(decision_id, refusal))
+    }
+
+    fn try_explain(
+        &self,
+        ask: &mut AccessRequest,
+        now: Timestamp,
+        stop: &dyn Fn() -> bool,
+        decision_id: DecisionId,
+        trace: &mut Trace,
+    ) -> Result<Explained, Refusal> {
+        let mut view = self.view();
+        let caller = self.identify(&ask.credential, &view, now)?;
+        let (world, who) = self.prepare(&mut view, &caller, ask, Purpose::Explain, now, trace)?;
+        let snapshot: &Arc<Snapshot> = &world.snapshot;
+        let telling = Telling {
+            values: caller.may(Right::ExplainValues, &world.bundle).is_ok(),
+            stop,
+        };
+        let asked = Self::asked(ask, &caller, &world);
+        let explanation = explain(snapshot, &who, asked, now, telling)?;
+        trace.action = Some(explanation.action.to_string());
+        trace.resource = Some(explanation.resource.to_string());
+        Ok(Explained {
+            decision_id,
+            explanation,
+            digest: snapshot.digest,
+            revision: world.revision,
+            bundle: world.bundle,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! Which permits came nearest to holding.
+
+use super::super::{
+    core::{Entities, Evaluator, Rule, Scope, Uid, find},
+    evaluate::Request,
+    set::{Policy, PolicySet},
+};
+use crate::model::Effect;
+
+/// A permit that does not hold, and by how much.
+#[derive(Clone, Debug)]
+pub struct Near<'p> {
+    /// The permit.
+    pub policy: &'p Policy,
+    /// Whether its head can match whatever the facts: it names no other principal or resource.
+    pub reachable: bool,
+    /// How many of its conditions fail; a head that fails counts as one.
+    pub failed: usize,
+    /// How many facts must change at least.
+    pub facts: usize,
+}
+
+impl<'p> Near<'p> {
+    fn rank(&self) -> (bool, usize, usize, &'p str) {
+        (!self.reachable, self.failed, self.facts, &self.policy.id)
+    }
+}
+
+/// The permits for the request's action that came nearest to holding, at most so many: those with
+/// the fewest failed conditions, then with the fewest facts to change.
+pub fn nearest<'p>(
+    policies: &'p PolicySet,
+    request: &Request,
+    entities: &Entities,
+    at_most: usize,
+) -> Vec<Near<'p>> {
+    let evaluator = Evaluator::new(request.clone(), entities);
+    let mut found: Vec<Near<'p>> = Vec::new();
+    let permits = policies.policies().iter();
+    for policy in permits.filter(|policy| policy.effect() == Effect::Permit) {
+        let Some(gap) = gap(&policy.rule, request, entities) else {
+            continue;
+        };
+        let mut near = Near {
+            policy,
+            reachable: gap != Gap::Identity,
+            failed: usize::from(gap != Gap::Facts(0)),
+            facts: match gap {
+                Gap::Facts(facts) => facts,
+                Gap::Identity => 0,
+            },
+        };
+        let worst = found.last().filter(|_| found.len() >= at_most);
+        // Its conditions can only make it worse.
+        if worst.is_some_and(|worst| near.rank() > worst.rank()) {
+            continue;
+        }
+        near.count(&evaluator);
+        let at = found.partition_point(|other| other.rank() < near.rank());
+        found.insert(at, near);
+        found.truncate(at_most);
+    }
+    found
+}
+
+impl Near<'_> {
+    fn count(&mut self, evaluator: &Evaluator<'_>) {
+        let rule = &self.policy.rule;
+        let mut met = true;
+        for part in rule.conjuncts() {
+            match evaluator.part_holds(rule, part) {
+                Ok(true) => {}
+                // What stands behind a failed condition may rely on it.
+                Err(_) if !met => {}
+                Ok(false) | Err(_) => {
+                    met = false;
+                    self.failed += 1;
+                    self.facts += 1;
+                }
+            }
+        }
+    }
+}
+
+/// What keeps a head from matching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// So many facts.
+    Facts(usize),
+    /// Who is asked about, or what.
+    Identity,
+}
+
+/// `None`: it is about another action, or a slot of it is not filled.
+fn gap(rule: &Rule, request: &Request, entities: &Entities) -> Option<Gap> {
+    if !action_fits(rule, &request.action, entities) {
+        return None;
+    }
+    let mut facts = 0;
+    for (scope, uid) in [
+        (rule.principal_scope()?, &request.principal),
+        (rule.resource_scope()?, &request.resource),
+    ] {
+        match &scope {
+            _ if fits(&scope, uid, entities) => {}
+            Scope::In(_) => facts += 1,
+            Scope::OfTypeIn(kind, _) if uid.entity_type() == kind => facts += 1,
+            _ => return Some(Gap::Identity),
+        }
+    }
+    Some(Gap::Facts(facts))
+}
+
+/// Whether a head's action matches.
+pub(super) fn action_fits(rule: &Rule, action: &Uid, entities: &Entities) -> bool {
+    rule.is_for(action, |group| is_in(action, group, entities))
+}
+
+/// Whether an entity is what a head asks for.
+pub(super) fn fits(scope: &Scope, uid: &Uid, entities: &Entities) -> bool {
+    match scope {
+        Scope::Any => true,
+        Scope::Is(named) => named == uid,
+        Scope::In(group) => is_in(uid, group, entities),
+        Scope::OfType(kind) => uid.entity_type() == kind,
+        Scope::OfTypeIn(kind, group) => uid.entity_type() == kind && is_in(uid, group, entities),
+    }
+}
+
+fn is_in(uid: &Uid, group: &Uid, entities: &Entities) -> bool {
+    uid == group || find(entities, uid).is_some_and(|entity| entity.is_descendant_of(group))
+}

@@ -1,0 +1,24 @@
+//! What is made of the ledger: the stored entities of every bundle, and what was revoked.
+//!
+//! A [`Version`] is immutable and whole; a request pins one. Every group of records makes the next
+//! one. sled is only the checkpoint that spares replaying the ledger at the start.
+//!
+//! **Invariant:** a version follows from the ledger alone: whoever reads the same records has the
+//! same one.
+
+mod apply;
+mod checkpoint;
+mod open;
+mod revision;
+mod revocations;
+mod state;
+#[cfg(test)]
+mod tests;
+mod version;
+
+pub use apply::Outcome;
+pub use checkpoint::CheckpointTask;
+pub use open::{Applier, Progress, Store, StoreError, StoreOptions, StoreTasks, Written};
+pub use revision::Reach;
+pub use revocations::Revocations;
+pub use version::{Directory, Key, Stored, Version};
