@@ -2,7 +2,11 @@
 
 use std::{env, path::PathBuf};
 
-const PROTOS: &[&str] = &["doorward/v1/decision.proto"];
+const PROTOS: &[&str] = &[
+    "doorward/v1/decision.proto",
+    "doorward/v1/directory.proto",
+    "doorward/v1/revocation.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -12,13 +16,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
-        // They hold credentials; `proto` says what may be printed of them.
+        // They hold credentials or facts about people; `proto` says what may be printed of them.
         .skip_debug([
             "doorward.v1.CheckRequest",
             "doorward.v1.CheckRequest.subject",
             "doorward.v1.CheckBatchRequest",
             "doorward.v1.CheckBatchRequest.subject",
             "doorward.v1.HttpQuestion",
+            "doorward.v1.Seen",
+            "doorward.v1.Flip",
+            "doorward.v1.Fact",
         ])
         .compile_fds(files)?;
     Ok(())

@@ -3,7 +3,11 @@
 //! `cargo bench --bench evaluate`; hot: the same eight principals and documents again and again,
 //! uniform: any of the bundle's, so that its policies come from memory and not from a cache.
 
-#![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a bench that panics has failed"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "only evaluation is timed, not what makes its arguments"

@@ -36,7 +36,9 @@ fn denials(c: &mut Criterion) {
         let mut claims = common::claims(0);
         claims["sub"] = "alice".into();
         if !in_team {
-            claims["teams"] = serde_json::json!(["x1", "x2", "x3", "x4", "x5", "x6"]);
+            let teams = serde_json::json!(["x1", "x2", "x3", "x4", "x5", "x6"]);
+            let members = claims.as_object_mut().unwrap();
+            members.insert("teams".to_owned(), teams);
         }
         let Value::Record(claims) = Value::from(claims) else {
             unreachable!()

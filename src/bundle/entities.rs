@@ -223,7 +223,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<EntityFacts>, Vec<Fault>> {
     }
 }
 
-fn entity_facts(value: Value) -> Result<EntityFacts, String> {
+/// Reads one entity of `{uid, attrs, parents}`, as `entities.json` and JSON lines have it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn entity_facts(value: Value) -> Result<EntityFacts, String> {
     let Value::Record(mut members) = value else {
         return Err("must be an object".into());
     };

@@ -19,8 +19,8 @@ mod sources;
 mod template;
 
 pub use cases::{Case, CaseQuestion, Cases, Expectation, ExpectedOutcome, SubjectSpec};
-pub use entities::EntityStore;
 pub(crate) use entities::MAX_ANCESTORS;
+pub use entities::{EntityStore, entity_facts};
 pub use files::{BundleFiles, BundleLimits, Sighting};
 pub use live::{Live, LiveBundles};
 pub use mapping::{ClaimPath, ClaimTest, Mapping, ParentRule, PrincipalRule, TestKind};

@@ -18,6 +18,8 @@ pub enum Source {
     Token,
     /// The bundle's own `entities.json`.
     Bundle,
+    /// The directory: what operators store for this bundle while it is served.
+    Directory,
     /// The request.
     Request,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Self::Token => "token",
             Self::Bundle => "bundle",
+            Self::Directory => "directory",
             Self::Request => "request",
         })
     }
@@ -36,6 +39,8 @@ impl fmt::Display for Source {
 #[derive(Debug, Default)]
 pub struct Sources {
     types: HashMap<TypeName, TypeSources>,
+    /// Types whose entities, or one of whose ancestors, the directory says something of.
+    in_directory: HashSet<TypeName>,
 }
 
 #[derive(Debug)]
@@ -96,7 +101,10 @@ impl Sources {
             });
         }
         match faults.is_empty() {
-            true => Ok(Self { types }),
+            true => Ok(Self {
+                in_directory: in_directory(&types, schema),
+                types,
+            }),
             false => Err(faults),
         }
     }
@@ -109,6 +117,16 @@ impl Sources {
     /// The source of an entity type's facts, unless one is set apart.
     pub fn of_type(&self, entity: &TypeName) -> Source {
         self.owners(entity).of_type()
+    }
+
+    /// Whether the directory says something of entities of a type, or of what they may be in.
+    pub fn is_in_directory(&self, entity: &TypeName) -> bool {
+        self.in_directory.contains(entity)
+    }
+
+    /// Whether the directory says something of entities of any type.
+    pub fn uses_directory(&self) -> bool {
+        !self.in_directory.is_empty()
     }
 
     /// The source of an attribute.
@@ -156,6 +174,20 @@ impl Owners<'_> {
         let own = self.0.and_then(|sources| sources.parents.get(parent));
         own.copied().unwrap_or_else(|| self.of_type())
     }
+}
+
+fn in_directory(types: &HashMap<TypeName, TypeSources>, schema: &Schema) -> HashSet<TypeName> {
+    let says = |sources: &TypeSources| {
+        let apart = sources.attributes.values().chain(sources.parents.values());
+        apart
+            .chain([&sources.source])
+            .any(|it| *it == Source::Directory)
+    };
+    let direct = |name: &TypeName| types.get(name).is_some_and(says);
+    let all = schema.entity_types();
+    all.filter(|(name, def)| direct(name) || def.ancestors.iter().any(direct))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 fn default_source(

@@ -1,7 +1,9 @@
 //! What people type. One file for each verb; each returns how it ended.
 
+mod backup;
 mod check;
 mod completions;
+mod directory;
 mod exit;
 mod explain;
 mod fmt;
@@ -9,6 +11,7 @@ mod inspect;
 mod lint;
 mod new;
 mod output;
+mod revoke;
 mod route;
 mod schema;
 mod serve;
@@ -63,6 +66,11 @@ enum Verb {
     Fmt(fmt::Args),
     Lint(lint::Args),
     #[command(subcommand)]
+    Directory(directory::Verb),
+    Revoke(revoke::Args),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    #[command(subcommand)]
     Schema(schema::Verb),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
@@ -89,6 +97,10 @@ pub fn main() -> ExitCode {
         Verb::New(args) => new::run(args),
         Verb::Fmt(args) => fmt::run(args),
         Verb::Lint(args) => lint::run(args),
+        Verb::Directory(verb) => directory::run(verb),
+        Verb::Revoke(args) => revoke::run(args),
+        Verb::Backup(args) => backup::backup(args),
+        Verb::Restore(args) => backup::restore(args),
         Verb::Schema(verb) => schema::run(verb),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),

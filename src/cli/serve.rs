@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// Where /livez, /readyz and /metrics are [default: 127.0.0.1:8282]
     #[arg(long, value_name = "ADDR")]
     probe: Option<String>,
+    /// Where operators keep directory and revocations, over gRPC [default: 127.0.0.1:8283]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// Let this listener be reached by other machines without TLS or without callers
     #[arg(long, value_name = "LISTENER")]
     insecure_listen: Vec<String>,
@@ -111,6 +114,7 @@ fn sources(args: Args) -> Sources {
         ("listen.grpc", "--grpc", args.grpc),
         ("listen.http", "--http", args.http),
         ("listen.probe", "--probe", args.probe),
+        ("listen.admin", "--admin", args.admin),
         ("listen.insecure", "--insecure-listen", insecure),
     ];
     let here = Path::new(DEFAULT_FILE);
@@ -140,7 +144,12 @@ fn sources(args: Args) -> Sources {
 
 /// What a newcomer needs: where it listens, and three questions to paste.
 fn welcome(addresses: Addresses, data: &Path) -> String {
-    let Addresses { grpc, http, probe } = addresses;
+    let Addresses {
+        grpc,
+        http,
+        probe,
+        admin,
+    } = addresses;
     let data = match data == Path::new("data") {
         true => String::new(),
         false => format!(" --data '{}'", data.display()),
@@ -163,6 +172,7 @@ fn welcome(addresses: Addresses, data: &Path) -> String {
   gRPC    {grpc}
   HTTP    http://{http}/access/v1/evaluation  /forward-auth/nginx  /caddy  /traefik
   probes  http://{probe}/readyz  /livez  /metrics
+  admin   {admin}
 
   Paste into another terminal (the questions suit the built-in example):
 
@@ -189,6 +199,7 @@ mod tests {
             grpc: "127.0.0.1:9191".parse().unwrap(),
             http: "127.0.0.1:8181".parse().unwrap(),
             probe: "127.0.0.1:8282".parse().unwrap(),
+            admin: "127.0.0.1:8283".parse().unwrap(),
         };
         let plain = welcome(usual.clone(), Path::new("data"));
         assert!(

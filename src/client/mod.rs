@@ -27,12 +27,14 @@ mod cache;
 mod denial;
 mod error;
 mod layer;
+mod operator;
 mod pool;
 mod wire;
 
 pub use denial::Denial;
 pub use error::{ClientError, Refused};
 pub use layer::{Authorize, Authorized};
+pub use operator::Operator;
 pub use tonic::Code;
 pub use wire::{NotSendable, to_members};
 

@@ -41,6 +41,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         authzen,
         forward_auth,
         identity_headers,
+        admin,
     } = raw;
     if dev && !(issuer.is_empty() && caller.is_empty()) {
         return invalid(
@@ -96,6 +97,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         bundle_limits: bundle_limits.read().map_err(ConfigError::Invalid)?,
         http: http::read(authzen, forward_auth).map_err(ConfigError::Invalid)?,
         identity_headers: identity_headers.read().map_err(ConfigError::Invalid)?,
+        admin_bundle: admin.bundle,
         dev,
     };
     check_references(&config)?;

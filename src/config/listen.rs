@@ -20,6 +20,8 @@ pub struct ListenConfig {
     pub http: ListenAddress,
     /// `/livez`, `/readyz`, `/metrics`.
     pub probe: ListenAddress,
+    /// What operators do: directory, revocation.
+    pub admin: ListenAddress,
     /// The hosts that HTTP requests may name; empty: any.
     pub hosts: Vec<String>,
 }
@@ -96,6 +98,8 @@ pub(super) struct RawListen {
     pub(super) http: Option<ListenAddress>,
     #[serde(deserialize_with = "from_text")]
     pub(super) probe: Option<ListenAddress>,
+    #[serde(deserialize_with = "from_text")]
+    pub(super) admin: Option<ListenAddress>,
     pub(super) hosts: Vec<String>,
     /// Listeners that may do without TLS and callers where other machines reach them.
     pub(super) insecure: Vec<String>,
@@ -162,13 +166,24 @@ impl RawListen {
         let or_port = |given: Option<ListenAddress>, port| {
             given.unwrap_or(ListenAddress::Tcp((Ipv4Addr::LOCALHOST, port).into()))
         };
+        let free = |it: &Option<ListenAddress>| matches!(it, Some(ListenAddress::Tcp(at)) if at.port() == 0);
+        // Where the others take any free port, several servers run on this machine.
+        let admin_port = match [&self.grpc, &self.http, &self.probe].into_iter().any(free) {
+            true => 0,
+            false => 8283,
+        };
         let listen = ListenConfig {
+            admin: or_port(self.admin, admin_port),
             grpc: or_port(self.grpc, 9191),
             http: or_port(self.http, 8181),
             probe: or_port(self.probe, 8282),
             hosts: self.hosts,
         };
-        let decides = [("grpc", &listen.grpc), ("http", &listen.http)];
+        let decides = [
+            ("grpc", &listen.grpc),
+            ("http", &listen.http),
+            ("admin", &listen.admin),
+        ];
         for name in &self.insecure {
             if !decides.iter().any(|(known, _)| known == name) {
                 return Err(format!(
@@ -182,6 +197,7 @@ impl RawListen {
             }
         }
         let all = [
+            ("admin", &listen.admin),
             ("grpc", &listen.grpc),
             ("http", &listen.http),
             ("probe", &listen.probe),

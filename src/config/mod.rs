@@ -171,6 +171,8 @@ pub struct Config {
     pub identity_headers: IdentityHeaders,
     /// What the HTTP faces need to know.
     pub http: HttpConfig,
+    /// The directory of the rules for operators; `None`: our own.
+    pub admin_bundle: Option<PathBuf>,
     /// Development mode: an embedded issuer, every right for callers on loopback.
     pub dev: bool,
 }

@@ -45,6 +45,7 @@ struct Listen<'a> {
     grpc: String,
     http: String,
     probe: String,
+    admin: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     hosts: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -216,6 +217,7 @@ impl Config {
                 grpc: self.listen.grpc.to_string(),
                 http: self.listen.http.to_string(),
                 probe: self.listen.probe.to_string(),
+                admin: self.listen.admin.to_string(),
                 hosts: &self.listen.hosts,
                 insecure: self.exposed(),
             },

@@ -40,6 +40,14 @@ pub(super) struct RawConfig {
     pub(super) authzen: RawAuthzen,
     pub(super) forward_auth: RawForwardAuth,
     pub(super) identity_headers: RawIdentityHeaders,
+    pub(super) admin: RawAdmin,
+}
+
+/// `[admin]`.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    pub(super) bundle: Option<PathBuf>,
 }
 
 /// `[bundles.NAME]`.
@@ -81,6 +89,8 @@ impl RawConfig {
             "listen.grpc" => self.listen.grpc = Some(value.parse()?),
             "listen.http" => self.listen.http = Some(value.parse()?),
             "listen.probe" => self.listen.probe = Some(value.parse()?),
+            "listen.admin" => self.listen.admin = Some(value.parse()?),
+            "admin.bundle" => self.admin.bundle = Some(PathBuf::from(value)),
             "listen.insecure" => {
                 let names = value.split(',').map(|it| it.trim().to_owned());
                 self.listen.insecure = names.filter(|it| !it.is_empty()).collect();
@@ -114,7 +124,12 @@ impl RawConfig {
 
     /// Makes the file's relative paths relative to the file's directory.
     pub(super) fn rebase(&mut self, dir: &Path) {
-        let paths = [&mut self.bundle, &mut self.data, &mut self.audit.file];
+        let paths = [
+            &mut self.bundle,
+            &mut self.data,
+            &mut self.audit.file,
+            &mut self.admin.bundle,
+        ];
         if let Some(tls) = &mut self.tls {
             tls.rebase(dir);
         }

@@ -92,6 +92,11 @@ impl Reader {
         self.chain
     }
 
+    /// The epoch that is being read, if there is anything to read.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.open.as_ref().map(|open| open.epoch)
+    }
+
     /// The next record; `None` when there is none yet.
     ///
     /// # Errors

@@ -115,6 +115,29 @@ impl From<serde_json::Value> for Value {
     }
 }
 
+impl From<&Value> for serde_json::Value {
+    /// As the schema reads it back: an entity as its type and id, what JSON has no type for as text.
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Long(value) => Self::from(*value),
+            Value::Number(value) => Self::from(*value),
+            Value::String(text)
+            | Value::Ip(text)
+            | Value::Decimal(text)
+            | Value::Datetime(text)
+            | Value::Duration(text) => Self::String(text.clone()),
+            Value::Entity(uid) => serde_json::json!({ "type": uid.type_name, "id": uid.id }),
+            Value::Set(items) => items.iter().map(Self::from).collect(),
+            Value::Record(members) => members
+                .iter()
+                .map(|(name, value)| (name.clone(), Self::from(value)))
+                .collect(),
+        }
+    }
+}
+
 /// Names one entity: a type, bare or full, and an id that is any text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityRef {

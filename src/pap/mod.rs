@@ -9,6 +9,7 @@ mod lint;
 mod mutate;
 mod pool;
 mod publish;
+mod stored;
 
 pub use archive::{Archive, Kept};
 pub use cases::{CaseFailure, CaseReport, Difference, Ran, run_cases};
@@ -18,3 +19,4 @@ pub use fmt::format_policies;
 pub use lint::{LINTS, Lint, lint};
 pub use mutate::{Alteration, Mutant, MutationReport, mutants, mutate};
 pub use publish::{Checked, Expired, Publication, check, check_files, publish, serve, warnings};
+pub use stored::check_stored;

@@ -1,6 +1,9 @@
 //! Many questions at once, and how long a caller's credential is good.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use super::{Answer, Pdp, Refused};
 use crate::model::{
@@ -36,15 +39,25 @@ impl Pdp {
             Ok(caller) => caller,
             Err(refusal) => return Err(self.refuse_all(batch, refusal, now)),
         };
+        let mut behind = HashMap::new();
         for (n, ask) in batch.asks.iter().enumerate() {
             if let Subject::Token(token) = &ask.subject {
                 view.keys = self.tokens.keys_for(view.keys, token, now).await;
+            }
+            if let Some(revision) = &ask.at_least_revision
+                && let Err(refusal) = self.reach(&mut view, revision).await
+            {
+                behind.insert(n, refusal);
             }
             breathe(n).await;
         }
         let mut answers = Vec::with_capacity(batch.asks.len());
         for (n, ask) in batch.asks.iter_mut().enumerate() {
             breathe(n).await;
+            if let Some(refusal) = behind.remove(&n) {
+                answers.push(Err(self.refuse_one(ask, refusal, now)));
+                continue;
+            }
             // What a panic may leave half done is this view's list of worlds, which grows by whole
             // elements.
             let work = AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), &mut *ask, now));

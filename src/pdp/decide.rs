@@ -3,7 +3,7 @@
 use crate::{
     bundle::Snapshot,
     model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
-    pip::{Asked, Gathered, Principal, gather},
+    pip::{Asked, Gathered, Known, Principal, gather},
     policy::{
         ActionDef, Expired, Request,
         core::{Entities, Uid},
@@ -22,19 +22,19 @@ pub struct Decided {
     pub resource: Uid,
 }
 
-/// Decides a question by one snapshot.
+/// Decides a question by one snapshot, and what its directory stores.
 ///
 /// The same arguments give the same result: cases, replay and explanations stand on this.
 ///
 /// # Errors
 /// The [`Refusal`] when no decision can be made of what is stated.
-pub fn decide(
-    snapshot: &Snapshot,
+pub fn decide<'w>(
+    known: impl Into<Known<'w>>,
     who: &Principal,
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
-    decide_within(snapshot, who, asked, now, &|| false)
+    decide_within(known.into(), who, asked, now, &|| false)
 }
 
 /// The same, as long as `expired` does not say that there is no time left; the clock is its own.
@@ -42,17 +42,18 @@ pub fn decide(
 /// # Errors
 /// As of [`decide`], and [`Refusal::DeadlineExceeded`].
 pub(super) fn decide_within(
-    snapshot: &Snapshot,
+    known: Known<'_>,
     who: &Principal,
     asked: Asked<'_>,
     now: Timestamp,
     expired: Expired<'_>,
 ) -> Result<Decided, Refusal> {
+    let snapshot = known.snapshot();
     let Gathered {
         resolved,
         request,
         entities,
-    } = gather(snapshot, who, asked, now)?;
+    } = gather(known, who, asked, now)?;
     let decision = conclude_within(
         snapshot,
         who,

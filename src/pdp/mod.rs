@@ -7,6 +7,7 @@ mod batch;
 mod decide;
 mod explain;
 mod rehearse;
+mod trace;
 mod world;
 
 pub use answer::{Answer, Refused};
@@ -15,22 +16,28 @@ pub use decide::{Decided, decide};
 use explain::Explaining;
 pub use explain::{Explained, Explanation, Flip, Telling, explain};
 pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
+use trace::Trace;
 pub use world::{View, World};
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     audit::{Recorder, TRACE},
-    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
+    authn::{Caller, Callers, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
-        AccessRequest, BundleName, CallerCredential, CallerName, DecisionId, EntityFacts,
-        IssuerName, Question, Record, RecordOutcome, Refusal, Right, SignedDuration, Subject,
-        Timestamp,
+        AccessRequest, BundleName, CallerCredential, CallerName, Claims, DecisionId, EntityFacts,
+        IssuerName, Question, RecordOutcome, Refusal, Rejection, RejectionCode, Right,
+        SignedDuration, Subject, Timestamp,
     },
     pip::{Asked, LivePrincipals, Principal, drop_undeclared},
+    store::{Reach, Store, Version},
 };
+
+/// How long a request waits for a revision that is still to come: most of a second, which is the
+/// deadline of most.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// The decision point: rules, trust and callers, and the log of what it decides.
 #[derive(Debug)]
@@ -44,6 +51,8 @@ pub struct Pdp {
     recorder: Recorder,
     /// How long one question may take from its arrival on, by this clock.
     deadline: Option<(SignedDuration, fn() -> Timestamp)>,
+    /// What is stored; `None`: nothing ever is.
+    store: Option<Arc<Store>>,
     explaining: Explaining,
 }
 
@@ -61,24 +70,6 @@ struct PerBundle {
     audiences: Option<Vec<String>>,
     callers: Option<Vec<CallerName>>,
     principals: LivePrincipals,
-}
-
-/// What is known of a request when it ends, for its record.
-#[derive(Default)]
-struct Trace {
-    caller: Option<CallerName>,
-    world: Option<World>,
-    identity: Option<Identity>,
-    token_id: Option<String>,
-    principal: Option<String>,
-    action: Option<String>,
-    resource: Option<String>,
-    undeclared: usize,
-    /// Its record is counted and not kept, so nobody reads its texts.
-    only_counted: bool,
-    /// When the last of its stages began.
-    began: Option<Timestamp>,
-    explained: bool,
 }
 
 impl Pdp {
@@ -115,6 +106,7 @@ impl Pdp {
             tokens,
             recorder,
             deadline: None,
+            store: None,
             explaining: Explaining::default(),
         }
     }
@@ -137,6 +129,19 @@ impl Pdp {
         }
     }
 
+    /// Decides with what `store` has, too.
+    pub fn with_store(self, store: Arc<Store>) -> Self {
+        Self {
+            store: Some(store),
+            ..self
+        }
+    }
+
+    /// What is stored as of now.
+    fn stored(&self) -> Arc<Version> {
+        self.store.as_ref().map_or_else(Arc::default, |it| it.pin())
+    }
+
     /// Decides one request as of `now`, and records it.
     ///
     /// # Errors
@@ -147,7 +152,7 @@ impl Pdp {
 
     /// What questions that belong together see: the same keys, and of each bundle the same rules.
     pub fn view(&self) -> View {
-        View::new(self.tokens.pin())
+        View::new(self.tokens.pin(), self.stored())
     }
 
     /// Decides one of the requests that share `view`, as of `now`, and records it.
@@ -165,7 +170,47 @@ impl Pdp {
             let keys = Arc::clone(&view.keys);
             view.keys = self.tokens.keys_for(keys, token, now).await;
         }
+        let caller = match (&caller, &ask.at_least_revision) {
+            (Ok(_), Some(revision)) => self.reach(view, revision).await.and(caller),
+            _ => caller,
+        };
         self.answer_in(view, caller.as_ref(), &mut ask, now)
+    }
+
+    /// Waits until what `view` has stored is of this revision or later.
+    async fn reach(&self, view: &mut View, revision: &str) -> Result<(), Refusal> {
+        if let Some(store) = &self.store {
+            store.reach(revision, PATIENCE).await;
+        }
+        self.reached(view, revision)
+    }
+
+    /// Whether what is stored now, which `view` then has, is of this revision or later.
+    fn reached(&self, view: &mut View, revision: &str) -> Result<(), Refusal> {
+        let store = self.store.as_ref();
+        let reach = store.map_or(Reach::Unknown, |store| store.stands(revision));
+        let refuse = |message: &str| {
+            Err(Refusal::malformed(
+                "at_least_revision",
+                "unknown_revision",
+                message,
+            ))
+        };
+        match reach {
+            Reach::Reached if view.renew(self.stored()) => Ok(()),
+            Reach::Reached => Err(Refusal::Stale),
+            Reach::Later => Err(Refusal::Stale),
+            Reach::Lost => refuse("is of a state that a restore has undone: read and write anew"),
+            Reach::Unknown => refuse("was not given out by this server"),
+        }
+    }
+
+    /// Finds out which caller presents `credential`, and by which rights, as of `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::CallerUnknown`].
+    pub fn caller(&self, credential: &CallerCredential, now: Timestamp) -> Result<Caller, Refusal> {
+        self.identify(credential, &self.view(), now)
     }
 
     fn identify(
@@ -220,7 +265,7 @@ impl Pdp {
                 .is_some_and(|(deadline, clock)| clock().duration_since(now) > deadline)
         };
         let decided = tracing::debug_span!(target: TRACE, "decide")
-            .in_scope(|| decide_within(&world.snapshot, &who, asked, now, &expired))?;
+            .in_scope(|| decide_within(world.known(), &who, asked, now, &expired))?;
         self.recorder.lap("decide", began);
         let keeps = !trace.only_counted;
         trace.action = keeps.then(|| decided.action.to_string());
@@ -266,10 +311,6 @@ impl Pdp {
         }
         if purpose == Purpose::Explain {
             self.explaining.admit(caller, &bundle, now)?;
-        }
-        if ask.at_least_revision.is_some() {
-            // Nothing is stored yet, so no revision was ever handed out.
-            return Err(Refusal::Stale);
         }
         let world = view.world(bundle, &self.bundles, &its.principals)?;
         trace.world = Some(world.clone());
@@ -341,13 +382,14 @@ impl Pdp {
                 if !trace.only_counted {
                     trace.token_id = claims.jti.clone();
                 }
+                check_revoked(world, claims)?;
                 let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
                 who
             }
             Subject::Entity(facts) => {
                 check_vouch(caller, &world.bundle, facts)?;
-                Principal::vouched(&world.snapshot, facts).map(Arc::new)
+                Principal::vouched(world.known(), facts).map(Arc::new)
             }
             Subject::Anonymous => match &ask.gateway.claims {
                 Some(members) if caller.may(Right::Gateway, &world.bundle).is_ok() => {
@@ -356,15 +398,28 @@ impl Pdp {
                         .vouched(members.clone(), &scope, now)
                         .map_err(Refusal::Unauthenticated)?;
                     trace.token_id = claims.jti.clone();
-                    Principal::of_claims(&world.snapshot, claims).map(Arc::new)
+                    check_revoked(world, &claims)?;
+                    Principal::of_claims(world.known(), claims).map(Arc::new)
                 }
-                _ => Principal::anonymous(&world.snapshot).map(Arc::new),
+                _ => Principal::anonymous(world.known()).map(Arc::new),
             },
         }
     }
 }
 
 /// A caller vouches for the types it is trusted with, and for parents only when it may.
+/// Whether the token was revoked, by what the world knows: a token that was verified before is
+/// looked up anew each time.
+fn check_revoked(world: &World, claims: &Claims) -> Result<(), Refusal> {
+    match world.stored.revocations().revoke(claims) {
+        false => Ok(()),
+        true => Err(Refusal::Unauthenticated(Rejection::new(
+            RejectionCode::TokenRevoked,
+            "the token, its session or its subject was revoked",
+        ))),
+    }
+}
+
 fn check_vouch(caller: &Caller, bundle: &BundleName, facts: &EntityFacts) -> Result<(), Refusal> {
     let scope = caller.vouch();
     let type_ok = scope.types.is_empty() || scope.types.contains(&facts.uid.type_name);
@@ -374,57 +429,5 @@ fn check_vouch(caller: &Caller, bundle: &BundleName, facts: &EntityFacts) -> Res
             right: Right::Vouch,
             bundle: bundle.clone(),
         }),
-    }
-}
-
-impl Trace {
-    fn into_record(
-        self,
-        ask: &AccessRequest,
-        decision_id: DecisionId,
-        now: Timestamp,
-        outcome: RecordOutcome,
-    ) -> Record {
-        let as_asked = || match &ask.question {
-            Question::Named(named) => (named.action.clone(), named.resource.uid.to_string()),
-            Question::Http(http) => (
-                http.request.method().to_owned(),
-                http.request.path().to_owned(),
-            ),
-        };
-        let (action, resource) = match (self.action, self.resource) {
-            (None, None) if !self.only_counted => {
-                let (action, resource) = as_asked();
-                (Some(action), Some(resource))
-            }
-            known => known,
-        };
-        Record {
-            time: now,
-            decision_id,
-            face: ask.face,
-            caller: self.caller,
-            request_id: ask.request_id.clone(),
-            bundle: self.world.as_ref().map(|world| world.bundle.clone()),
-            bundle_digest: self.world.as_ref().map(|world| world.snapshot.digest),
-            revision: self
-                .world
-                .as_ref()
-                .map(|world| world.revision.clone())
-                .unwrap_or_default(),
-            token: self
-                .identity
-                .as_ref()
-                .filter(|_| !self.only_counted)
-                .map(|identity| identity.fingerprint().to_owned()),
-            token_id: self.token_id,
-            principal: self.principal,
-            action,
-            resource,
-            undeclared: self.undeclared,
-            outcome,
-            explained: self.explained,
-            latency_us: 0,
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         CanonicalRequest, EntityFacts, HttpAsk, Members, NamedQuestion, Question, Refusal,
         Timestamp,
     },
-    pip::{Asked, Principal, gather},
+    pip::{Asked, Known, Principal, gather, suppose_directory},
     policy::{Observed, Place, observe},
 };
 
@@ -29,7 +29,7 @@ pub struct Rehearsal<'a> {
     pub subject: &'a SubjectSpec,
     /// The question.
     pub question: &'a CaseQuestion,
-    /// Facts stated with it.
+    /// Facts stated with it, by the request or in the directory: each is its owner's.
     pub entities: &'a [EntityFacts],
     /// Context stated with it.
     pub context: &'a Members,
@@ -43,8 +43,11 @@ pub struct Rehearsal<'a> {
 /// The [`Refusal`] that the real one would meet.
 pub fn rehearse(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Decided, Refusal> {
     let question = question(rehearsal.question)?;
-    let who = subject(snapshot, rehearsal)?;
-    decide(snapshot, &who, asked(rehearsal, &question), rehearsal.now)
+    let (directory, entities) = suppose_directory(snapshot, rehearsal.entities);
+    let known = Known::new(snapshot, &directory);
+    let who = subject(known, rehearsal)?;
+    let asked = asked(rehearsal, &question, &entities);
+    decide(known, &who, asked, rehearsal.now)
 }
 
 /// Explains what [`rehearse`] says of the same question.
@@ -57,9 +60,11 @@ pub fn explain_rehearsal(
     telling: Telling<'_>,
 ) -> Result<Explanation, Refusal> {
     let question = question(rehearsal.question)?;
-    let who = subject(snapshot, rehearsal)?;
-    let asked = asked(rehearsal, &question);
-    explain(snapshot, &who, asked, rehearsal.now, telling)
+    let (directory, entities) = suppose_directory(snapshot, rehearsal.entities);
+    let known = Known::new(snapshot, &directory);
+    let who = subject(known, rehearsal)?;
+    let asked = asked(rehearsal, &question, &entities);
+    explain(known, &who, asked, rehearsal.now, telling)
 }
 
 /// What a rehearsal comes across on its way to a decision.
@@ -79,8 +84,9 @@ pub fn footprint<'s>(snapshot: &'s Snapshot, rehearsal: &Rehearsal<'_>) -> Footp
         principal: principal_place(snapshot, rehearsal),
         ..Footprint::default()
     };
-    let (Ok(question), Ok(who)) = (question(rehearsal.question), subject(snapshot, rehearsal))
-    else {
+    let (directory, entities) = suppose_directory(snapshot, rehearsal.entities);
+    let known = Known::new(snapshot, &directory);
+    let (Ok(question), Ok(who)) = (question(rehearsal.question), subject(known, rehearsal)) else {
         return found;
     };
     if let Question::Http(http) = &question
@@ -88,7 +94,8 @@ pub fn footprint<'s>(snapshot: &'s Snapshot, rehearsal: &Rehearsal<'_>) -> Footp
     {
         found.route = Some(&matched.route.place);
     }
-    let gathered = gather(snapshot, &who, asked(rehearsal, &question), rehearsal.now);
+    let asked = asked(rehearsal, &question, &entities);
+    let gathered = gather(known, &who, asked, rehearsal.now);
     if let Ok(gathered) = gathered
         && (gathered.resolved.action.principals).contains(who.uid().entity_type())
     {
@@ -109,23 +116,27 @@ fn principal_place<'s>(snapshot: &'s Snapshot, rehearsal: &Rehearsal<'_>) -> Opt
     }
 }
 
-fn subject(snapshot: &Snapshot, rehearsal: &Rehearsal<'_>) -> Result<Principal, Refusal> {
+fn subject(known: Known<'_>, rehearsal: &Rehearsal<'_>) -> Result<Principal, Refusal> {
     match rehearsal.subject {
         SubjectSpec::Claims { claims, issuer } => {
             let issuer = issuer.as_deref().unwrap_or(SUPPOSED_ISSUER);
             let claims =
                 suppose(issuer, claims.clone(), rehearsal.now).map_err(Refusal::Unauthenticated)?;
-            Principal::of_claims(snapshot, claims)
+            Principal::of_claims(known, claims)
         }
-        SubjectSpec::Entity(facts) => Principal::vouched(snapshot, facts),
-        SubjectSpec::Anonymous => Principal::anonymous(snapshot),
+        SubjectSpec::Entity(facts) => Principal::vouched(known, facts),
+        SubjectSpec::Anonymous => Principal::anonymous(known),
     }
 }
 
-fn asked<'a>(rehearsal: &Rehearsal<'a>, question: &'a Question) -> Asked<'a> {
+fn asked<'a>(
+    rehearsal: &Rehearsal<'a>,
+    question: &'a Question,
+    entities: &'a [EntityFacts],
+) -> Asked<'a> {
     Asked {
         question,
-        entities: rehearsal.entities,
+        entities,
         context: rehearsal.context,
         caller: None,
         peer: None,

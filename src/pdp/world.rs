@@ -6,7 +6,8 @@ use crate::{
     authn::TrustedKeys,
     bundle::{LiveBundles, Snapshot},
     model::{BundleName, Refusal, Revision},
-    pip::{LivePrincipals, Principals},
+    pip::{Known, LivePrincipals, Principals},
+    store::Version,
 };
 
 /// One generation of everything that decides; nothing on a request's path loads any of it again.
@@ -20,23 +21,42 @@ pub struct World {
     pub principals: Arc<Principals>,
     /// The keys that are trusted.
     pub keys: Arc<TrustedKeys>,
-    /// The revision of stored data.
+    /// What is stored: directories and revocations.
+    pub stored: Arc<Version>,
+    /// The revision of what is stored.
     pub revision: Revision,
+}
+
+impl World {
+    /// The rules with what is stored of whom they are about.
+    pub fn known(&self) -> Known<'_> {
+        Known::new(&self.snapshot, self.principals.directory())
+    }
 }
 
 /// What one request, or all of one batch, sees: each bundle it asks is pinned when first asked.
 #[derive(Debug)]
 pub struct View {
     pub(super) keys: Arc<TrustedKeys>,
+    pub(super) stored: Arc<Version>,
     worlds: Vec<World>,
 }
 
 impl View {
-    pub(super) fn new(keys: Arc<TrustedKeys>) -> Self {
+    pub(super) fn new(keys: Arc<TrustedKeys>, stored: Arc<Version>) -> Self {
         Self {
             keys,
+            stored,
             worlds: Vec::new(),
         }
+    }
+
+    /// Sees what is stored as of now, unless something was seen already; whether it does.
+    pub(super) fn renew(&mut self, stored: Arc<Version>) -> bool {
+        if self.worlds.is_empty() {
+            self.stored = stored;
+        }
+        self.worlds.is_empty()
     }
 
     /// The world of `bundle`, the same one each time.
@@ -54,11 +74,12 @@ impl View {
             detail: format!("bundle `{bundle}` was never published"),
         })?;
         let world = World {
+            principals: principals.of(&snapshot, &self.stored, bundle.as_str()),
             bundle,
-            principals: principals.of(&snapshot),
             snapshot,
             keys: Arc::clone(&self.keys),
-            revision: Revision::default(),
+            stored: Arc::clone(&self.stored),
+            revision: self.stored.revision().clone(),
         };
         self.worlds.push(world.clone());
         Ok(world)

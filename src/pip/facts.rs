@@ -7,13 +7,13 @@ use std::{
 
 use smol_str::SmolStr;
 
-use super::stored::Stored;
+use super::stored::Known;
 use crate::{
     bundle::{Matched, Snapshot, Source},
     model::{EntityFacts, EntityRef, Refusal, Value},
     policy::{
         EntityTypeDef,
-        core::{CedarValue, TypeName, Uid},
+        core::{self, CedarValue, TypeName, Uid},
         read, typed_members,
     },
 };
@@ -43,7 +43,11 @@ impl Stated {
         for name in attributes.keys() {
             let owner = owners.of_attribute(name);
             if owner != source {
-                return Err(not_owned(format!("{root}.attributes.{name}"), owner));
+                return Err(not_owned(
+                    format!("{root}.attributes.{name}"),
+                    owner,
+                    source,
+                ));
             }
         }
         let mut parents = HashSet::new();
@@ -57,7 +61,7 @@ impl Stated {
             }
             let owner = owners.of_parent(parent_type);
             if owner != source {
-                return Err(not_owned(at.to_string(), owner));
+                return Err(not_owned(at.to_string(), owner, source));
             }
             parents.insert(parent);
         }
@@ -114,15 +118,17 @@ impl Stated {
 /// Everything that the subject's side and the request state, by entity.
 #[derive(Debug)]
 pub(super) struct Overlay<'p> {
+    known: Known<'p>,
     principal: &'p Stated,
     /// By the request; about the principal too, where others own facts about it.
     stated: BTreeMap<Uid, Stated>,
 }
 
 impl<'p> Overlay<'p> {
-    /// What the principal's own side states.
-    pub(super) fn new(principal: &'p Stated) -> Self {
+    /// What the principal's own side states, over what is stored.
+    pub(super) fn new(known: Known<'p>, principal: &'p Stated) -> Self {
         Self {
+            known,
             principal,
             stated: BTreeMap::new(),
         }
@@ -203,7 +209,7 @@ impl<'p> Overlay<'p> {
             let owned_elsewhere = owners.of_attribute(name) != Source::Request
                 || is_stored_else(snapshot, resource, name);
             if declared || owned_elsewhere {
-                if self.known_attribute(snapshot, resource, name) != Some(&value) {
+                if !self.knows_attribute(resource, name, &value)? {
                     return Err(Refusal::ResourceMismatch {
                         path: name.to_string(),
                     });
@@ -215,7 +221,7 @@ impl<'p> Overlay<'p> {
         for parent in &matched.parents {
             let (parent_type, parent) = entity_name(snapshot, parent, &root)?;
             if declared || owners.of_parent(&parent_type.name) != Source::Request {
-                if !self.known_parent(snapshot, resource, &parent) {
+                if !self.knows_parent(resource, &parent)? {
                     return Err(Refusal::ResourceMismatch {
                         path: parent_type.name.to_string(),
                     });
@@ -231,25 +237,23 @@ impl<'p> Overlay<'p> {
         Ok(())
     }
 
-    fn known_attribute<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        uid: &Uid,
-        name: &str,
-    ) -> Option<&'a CedarValue> {
-        let stated = self
-            .about(uid)
-            .find_map(|stated| stated.attributes.get(name));
-        stated.or_else(|| Stored::of(snapshot).attribute(uid, name))
+    /// Whether an entity is known to have an attribute of this value.
+    fn knows_attribute(&self, uid: &Uid, name: &str, value: &CedarValue) -> Result<bool, Refusal> {
+        let mut stated = self.about(uid).filter_map(|it| it.attributes.get(name));
+        if let Some(stated) = stated.next() {
+            return Ok(stated == value);
+        }
+        let stored = self.known.get(uid)?;
+        Ok(stored.is_some_and(|entity| core::attribute(&entity, name) == Some(value)))
     }
 
-    fn known_parent(&self, snapshot: &Snapshot, uid: &Uid, parent: &Uid) -> bool {
-        let stored = || {
-            Stored::of(snapshot)
-                .get(uid)
-                .is_some_and(|entity| entity.is_descendant_of(parent))
-        };
-        self.parents(uid).any(|stated| stated == parent) || stored()
+    /// Whether an entity is known to be in another one.
+    fn knows_parent(&self, uid: &Uid, parent: &Uid) -> Result<bool, Refusal> {
+        if self.parents(uid).any(|stated| stated == parent) {
+            return Ok(true);
+        }
+        let stored = self.known.get(uid)?;
+        Ok(stored.is_some_and(|entity| entity.is_descendant_of(parent)))
     }
 }
 
@@ -258,7 +262,10 @@ pub(super) fn is_stored_else(snapshot: &Snapshot, uid: &Uid, attribute: &str) ->
     snapshot
         .sources
         .is_stored_else(uid.entity_type(), attribute)
-        && Stored::of(snapshot).attribute(uid, attribute).is_some()
+        && snapshot
+            .entities
+            .get(uid)
+            .is_some_and(|entity| core::attribute(entity, attribute).is_some())
 }
 
 /// The type and name of an entity that a request names.
@@ -282,10 +289,11 @@ fn unknown_type(uid: &EntityRef, root: &dyn Display) -> Refusal {
     Refusal::malformed(format!("{root}.type"), "unknown_type", message)
 }
 
-fn not_owned(field: String, owner: Source) -> Refusal {
-    Refusal::malformed(
-        field,
-        "fact_not_owned",
-        format!("is a fact of the {owner}, not of this request"),
-    )
+fn not_owned(field: String, owner: Source, source: Source) -> Refusal {
+    let other = match source {
+        Source::Directory => "the directory",
+        Source::Token | Source::Bundle | Source::Request => "this request",
+    };
+    let message = format!("is a fact of the {owner}, not of {other}");
+    Refusal::malformed(field, "fact_not_owned", message)
 }

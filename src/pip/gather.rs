@@ -5,10 +5,9 @@ use super::{
     facts::Overlay,
     question::{self, Asked, Resolved},
     slice::slice,
-    stored::Stored,
+    stored::Known,
 };
 use crate::{
-    bundle::Snapshot,
     model::{Refusal, Timestamp},
     policy::{
         Request,
@@ -34,12 +33,14 @@ pub struct Gathered<'s> {
 /// [`Refusal::Malformed`], [`Refusal::NoRoute`], [`Refusal::ResourceMismatch`] or
 /// [`Refusal::TooLarge`] for what the request states; [`Refusal::Unavailable`] for what it cannot help.
 pub fn gather<'s>(
-    snapshot: &'s Snapshot,
+    known: impl Into<Known<'s>>,
     who: &Principal,
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Gathered<'s>, Refusal> {
-    let mut overlay = Overlay::new(who.stated());
+    let known: Known<'s> = known.into();
+    let snapshot = known.snapshot;
+    let mut overlay = Overlay::new(known, who.stated());
     let resolved = question::resolve(snapshot, who, asked, &mut overlay)?;
     let context = context::build(snapshot, resolved.action, who, asked, now)?;
     let mut roots = vec![who.uid().clone(), resolved.resource.clone()];
@@ -53,7 +54,7 @@ pub fn gather<'s>(
         context,
     };
     let entities = slice(
-        Stored::of(snapshot),
+        known,
         &overlay,
         who.shared(),
         roots,

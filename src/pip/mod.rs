@@ -18,4 +18,8 @@ pub use gather::{Gathered, gather};
 pub use principal::Principal;
 pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};
+pub use stored::{
+    DirectoryView, Known, Storable, facts_of, live_parents, stamp, storable, storable_key,
+    suppose_directory,
+};
 pub use suppose::Supposing;

@@ -11,7 +11,7 @@ use super::{
     context,
     facts::{Stated, is_stored_else},
     slice,
-    stored::Stored,
+    stored::Known,
 };
 use crate::{
     bundle::{PrincipalRule, Snapshot, Source},
@@ -27,8 +27,8 @@ const MAX_PARENTS: usize = 1_000;
 
 /// The subject of a question as the bundle's policies know it.
 ///
-/// It holds for the snapshot that it was made by, since its entity has what that one stores of it and
-/// of its ancestors. Nothing of a request is in it, so requests of one subject may share it.
+/// It holds for the snapshot and the directory that it was made by, since its entity has what those
+/// store of it and of its ancestors. Nothing of a request is in it, so requests of one subject may share it.
 pub struct Principal {
     stated: Stated,
     /// What its own side states and what is stored, with all ancestors.
@@ -47,7 +47,12 @@ impl Principal {
     /// # Errors
     /// [`Refusal::Unauthenticated`] when no rule makes a principal of them, or a mapped claim does not
     /// have the type that the schema gives its attribute; as of [`Self::vouched`] for its hierarchy.
-    pub fn of_claims(snapshot: &Snapshot, claims: Arc<Claims>) -> Result<Self, Refusal> {
+    pub fn of_claims<'w>(
+        known: impl Into<Known<'w>>,
+        claims: Arc<Claims>,
+    ) -> Result<Self, Refusal> {
+        let known: Known<'w> = known.into();
+        let snapshot = known.snapshot;
         let rule = snapshot.mapping.rule_for(&claims).ok_or_else(|| {
             let issuer = &claims.issuer;
             unmapped(format!(
@@ -60,12 +65,12 @@ impl Principal {
             parents: parents(rule, &claims, snapshot)?,
             uid,
         };
-        if rule.stored_required && Stored::of(snapshot).get(&stated.uid).is_none() {
+        if rule.stored_required && known.get(&stated.uid)?.is_none() {
             return Err(unmapped(
                 "the principal must be a stored entity, and is not".into(),
             ));
         }
-        Self::new(snapshot, stated, Some(claims), false)
+        Self::new(known, stated, Some(claims), false)
     }
 
     /// The principal that a caller vouches for, in place of a token.
@@ -73,7 +78,9 @@ impl Principal {
     /// # Errors
     /// [`Refusal::Malformed`] when the schema or the fact sources do not allow what is stated, or it
     /// would be its own ancestor; [`Refusal::TooLarge`] for too many ancestors.
-    pub fn vouched(snapshot: &Snapshot, facts: &EntityFacts) -> Result<Self, Refusal> {
+    pub fn vouched<'w>(known: impl Into<Known<'w>>, facts: &EntityFacts) -> Result<Self, Refusal> {
+        let known: Known<'w> = known.into();
+        let snapshot = known.snapshot;
         let root = "subject";
         let stated = Stated::read(snapshot, facts, Source::Token, &root)?;
         let types = snapshot.mapping.principal_types();
@@ -88,31 +95,33 @@ impl Principal {
             ));
         }
         stated.require(snapshot, Source::Token, &root)?;
-        Self::new(snapshot, stated, None, false)
+        Self::new(known, stated, None, false)
     }
 
     /// The principal of those who present nothing.
     ///
     /// # Errors
     /// [`Refusal::Unauthenticated`] when the bundle has none.
-    pub fn anonymous(snapshot: &Snapshot) -> Result<Self, Refusal> {
+    pub fn anonymous<'w>(known: impl Into<Known<'w>>) -> Result<Self, Refusal> {
+        let known: Known<'w> = known.into();
+        let snapshot = known.snapshot;
         let (type_name, id) = snapshot.mapping.anonymous().ok_or_else(token_missing)?;
         let uid = snapshot
             .schema
             .uid_of(type_name, id)
             .map_err(|fault| unmapped(fault.message))?;
-        Self::new(snapshot, Stated::bare(uid), None, true)
+        Self::new(known, Stated::bare(uid), None, true)
     }
 
     fn new(
-        snapshot: &Snapshot,
+        known: Known<'_>,
         stated: Stated,
         claims: Option<Arc<Claims>>,
         anonymous: bool,
     ) -> Result<Self, Refusal> {
         let id: &str = stated.uid.eid().as_ref();
         Ok(Self {
-            entity: slice::of_principal(Stored::of(snapshot), &stated)?,
+            entity: slice::of_principal(known, &stated)?,
             name: EntityRef::new(stated.type_name().to_string(), id),
             stated,
             claims,

@@ -9,10 +9,14 @@ use std::{
 use arc_swap::ArcSwap;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::Principal;
+use super::{
+    Principal,
+    stored::{DirectoryView, Known},
+};
 use crate::{
     bundle::Snapshot,
     model::{Claims, Refusal},
+    store::Version,
 };
 
 /// The memory of one bundle's principals, in bytes as weighed.
@@ -20,14 +24,17 @@ const CAPACITY: u64 = 64 * 1024 * 1024;
 /// What an entry of the usual size weighs, with the claims that it keeps.
 const USUAL: u64 = 4 * 1024;
 
-/// The principals that one snapshot makes of tokens.
+/// The principals that one snapshot, with what its directory says of them, makes of tokens.
 ///
-/// **Invariant:** an entry is a function of its token's claims and of this snapshot alone. It is found
+/// **Invariant:** an entry is a function of its token's claims and of these two alone. It is found
 /// by the very claims that a verified token's entry shares, so whoever asks has verified that token,
 /// and its times, audience and issuer are checked before each look-up as if it were new.
 pub struct Principals {
     snapshot: Weak<Snapshot>,
-    made: Cache<These, Arc<Principal>, ByMemory>,
+    view: Arc<DirectoryView>,
+    /// The version that the view is of, where the bundle has a directory.
+    version: Option<Arc<Version>>,
+    made: Arc<Cache<These, Arc<Principal>, ByMemory>>,
 }
 
 /// Claims by their identity: the same ones, not equal ones. Holding them keeps their address theirs.
@@ -58,12 +65,19 @@ impl Weighter<These, Arc<Principal>> for ByMemory {
 }
 
 impl Principals {
-    fn new(snapshot: Weak<Snapshot>) -> Self {
+    fn new(snapshot: Weak<Snapshot>, view: DirectoryView, version: Option<Arc<Version>>) -> Self {
         let items = usize::try_from(CAPACITY / USUAL).unwrap_or(1);
         Self {
             snapshot,
-            made: Cache::with_weighter(items, CAPACITY, ByMemory),
+            view: Arc::new(view),
+            version,
+            made: Arc::new(Cache::with_weighter(items, CAPACITY, ByMemory)),
         }
+    }
+
+    /// What the directory says of anyone, in the version that these are of.
+    pub fn directory(&self) -> &DirectoryView {
+        &self.view
     }
 
     /// The principal of a verified token's claims.
@@ -75,14 +89,15 @@ impl Principals {
         snapshot: &Snapshot,
         claims: &Arc<Claims>,
     ) -> Result<Arc<Principal>, Refusal> {
+        let known = Known::new(snapshot, &self.view);
         if !std::ptr::eq(self.snapshot.as_ptr(), snapshot) {
-            return Principal::of_claims(snapshot, Arc::clone(claims)).map(Arc::new);
+            return Principal::of_claims(known, Arc::clone(claims)).map(Arc::new);
         }
         let these = These(Arc::clone(claims));
         if let Some(made) = self.made.get(&these) {
             return Ok(made);
         }
-        let made = Arc::new(Principal::of_claims(snapshot, Arc::clone(claims))?);
+        let made = Arc::new(Principal::of_claims(known, Arc::clone(claims))?);
         self.made.insert(these, Arc::clone(&made));
         Ok(made)
     }
@@ -94,19 +109,41 @@ impl fmt::Debug for Principals {
     }
 }
 
-/// The principals of the snapshot that a bundle serves now; those of the one before go with it, when
-/// the first request meets the new one.
+/// The principals of the snapshot that a bundle serves now, and of the newest version of its
+/// directory; those of the ones before go with them, when the first request meets new ones.
 #[derive(Debug)]
 pub struct LivePrincipals(ArcSwap<Principals>);
 
 impl LivePrincipals {
-    /// The principals that `snapshot` makes.
-    pub fn of(&self, snapshot: &Arc<Snapshot>) -> Arc<Principals> {
+    /// The principals that `snapshot` makes, with what `version` has in the directory `bundle`.
+    pub fn of(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        version: &Arc<Version>,
+        bundle: &str,
+    ) -> Arc<Principals> {
+        let uses = snapshot.sources.uses_directory();
         let live = self.0.load();
-        if std::ptr::eq(live.snapshot.as_ptr(), Arc::as_ptr(snapshot)) {
+        let is_of_snapshot = std::ptr::eq(live.snapshot.as_ptr(), Arc::as_ptr(snapshot));
+        let is_of_version = !uses
+            || live
+                .version
+                .as_ref()
+                .is_some_and(|of| Arc::ptr_eq(of, version));
+        if is_of_snapshot && is_of_version {
             return Arc::clone(&live);
         }
-        let fresh = Arc::new(Principals::new(Arc::downgrade(snapshot)));
+        let directory = version.directory(bundle).filter(|_| uses);
+        let view = DirectoryView::new(directory.cloned().unwrap_or_default());
+        let of = uses.then(|| Arc::clone(version));
+        let mut fresh = Principals::new(Arc::downgrade(snapshot), view, of);
+        let of_token = snapshot.mapping.principal_types();
+        let depend = |name| snapshot.sources.is_in_directory(name);
+        if is_of_snapshot && !of_token.iter().any(depend) {
+            // The directory says nothing of those whom tokens are about.
+            fresh.made = Arc::clone(&live.made);
+        }
+        let fresh = Arc::new(fresh);
         self.0.store(Arc::clone(&fresh));
         fresh
     }
@@ -114,7 +151,8 @@ impl LivePrincipals {
 
 impl Default for LivePrincipals {
     fn default() -> Self {
-        Self(ArcSwap::from_pointee(Principals::new(Weak::new())))
+        let none = Principals::new(Weak::new(), DirectoryView::default(), None);
+        Self(ArcSwap::from_pointee(none))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     facts::{Overlay, Stated},
-    stored::Stored,
+    stored::Known,
 };
 use crate::{
     bundle::MAX_ANCESTORS,
@@ -25,7 +25,7 @@ const MAX_SLICE: usize = 10_000;
 /// ancestors, and so does the principal's entity. Only what the request states something about, or
 /// about an ancestor of, is built anew.
 pub(super) fn slice(
-    stored: Stored<'_>,
+    stored: Known<'_>,
     overlay: &Overlay<'_>,
     principal: &Arc<Entity>,
     roots: Vec<Uid>,
@@ -65,21 +65,21 @@ pub(super) fn slice(
 
 /// One entity with all of its ancestors.
 fn seen(
-    stored: Stored<'_>,
+    stored: Known<'_>,
     overlay: &Overlay<'_>,
     principal: &Arc<Entity>,
     uid: &Uid,
 ) -> Result<Option<Arc<Entity>>, Refusal> {
     let complete = match uid == principal.uid() {
-        true => Some(principal),
-        false => stored.get(uid),
+        true => Some(Arc::clone(principal)),
+        false => stored.get(uid)?,
     };
     match complete {
         Some(entity)
             if !overlay.adds_facts(uid)
                 && !entity.ancestors().any(|it| overlay.adds_parents(it)) =>
         {
-            Ok(Some(Arc::clone(entity)))
+            Ok(Some(entity))
         }
         None if !overlay.is_stated(uid) => Ok(None),
         _ => build(stored, overlay, uid).map(Some),
@@ -90,8 +90,8 @@ fn seen(
 ///
 /// # Errors
 /// As of [`build`].
-pub(super) fn of_principal(stored: Stored<'_>, stated: &Stated) -> Result<Arc<Entity>, Refusal> {
-    build(stored, &Overlay::new(stated), &stated.uid)
+pub(super) fn of_principal(stored: Known<'_>, stated: &Stated) -> Result<Arc<Entity>, Refusal> {
+    build(stored, &Overlay::new(stored, stated), &stated.uid)
 }
 
 /// Unites what is stored and stated of an entity, each fact by its one owner, and closes its
@@ -99,10 +99,10 @@ pub(super) fn of_principal(stored: Stored<'_>, stated: &Stated) -> Result<Arc<En
 ///
 /// # Errors
 /// [`Refusal::Malformed`] when it is its own ancestor, [`Refusal::TooLarge`] for too many ancestors.
-fn build(stored: Stored<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Entity>, Refusal> {
-    let mut attributes: BTreeMap<_, _> = stored
-        .get(uid)
-        .into_iter()
+fn build(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Entity>, Refusal> {
+    let entity = stored.get(uid)?;
+    let mut attributes: BTreeMap<_, _> = entity
+        .iter()
         .flat_map(|entity| core::attributes(entity))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
@@ -111,7 +111,7 @@ fn build(stored: Stored<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Ent
             .attributes(uid)
             .map(|(name, value)| (name.clone(), value.clone())),
     );
-    let parents: HashSet<Uid> = parents(stored, overlay, uid).cloned().collect();
+    let parents: HashSet<Uid> = parents(stored, overlay, uid)?.into_iter().collect();
     let ancestors = ancestors(stored, overlay, uid, &parents)?;
     Ok(Arc::new(core::entity(
         uid.clone(),
@@ -121,30 +121,29 @@ fn build(stored: Stored<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Ent
     )))
 }
 
-fn parents<'a>(
-    stored: Stored<'a>,
-    overlay: &'a Overlay<'_>,
-    uid: &Uid,
-) -> impl Iterator<Item = &'a Uid> {
-    stored.parents(uid).chain(overlay.parents(uid))
+fn parents(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Vec<Uid>, Refusal> {
+    let mut parents = stored.parents(uid)?;
+    parents.extend(overlay.parents(uid).cloned());
+    Ok(parents)
 }
 
 /// All ancestors beyond the parents.
 fn ancestors(
-    stored: Stored<'_>,
+    stored: Known<'_>,
     overlay: &Overlay<'_>,
     uid: &Uid,
     direct: &HashSet<Uid>,
 ) -> Result<HashSet<Uid>, Refusal> {
     let mut found: HashSet<Uid> = HashSet::new();
-    let mut open: Vec<&Uid> = direct.iter().collect();
+    let mut open: Vec<Uid> = direct.iter().cloned().collect();
     while let Some(next) = open.pop() {
-        if next == uid {
+        if next == *uid {
             let message = format!("`{uid}` is its own ancestor");
             return Err(Refusal::malformed("entities", "hierarchy_cycle", message));
         }
-        if found.insert(next.clone()) {
-            open.extend(parents(stored, overlay, next));
+        if !found.contains(&next) {
+            open.extend(parents(stored, overlay, &next)?);
+            found.insert(next);
         }
         if found.len() > MAX_ANCESTORS {
             return Err(Refusal::TooLarge {

@@ -15,7 +15,7 @@ use super::{
     Principal, context,
     facts::Overlay,
     question::{self, Asked},
-    stored::Stored,
+    stored::Known,
 };
 use crate::{
     bundle::{MAX_ANCESTORS, Snapshot},
@@ -33,6 +33,7 @@ const MAX_SLICE: usize = 10_000;
 /// A question, and all that is known about it.
 #[derive(Debug)]
 pub struct Supposing<'s> {
+    stored: Known<'s>,
     snapshot: &'s Snapshot,
     overlay: Overlay<'s>,
     action: &'s ActionDef,
@@ -49,15 +50,17 @@ impl<'s> Supposing<'s> {
     /// # Errors
     /// The [`Refusal`]s of [`super::gather`].
     pub fn new(
-        snapshot: &'s Snapshot,
+        stored: Known<'s>,
         who: &'s Principal,
         asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let mut overlay = Overlay::new(who.stated());
+        let snapshot = stored.snapshot;
+        let mut overlay = Overlay::new(stored, who.stated());
         let resolved = question::resolve(snapshot, who, asked, &mut overlay)?;
         let context = context::build(snapshot, resolved.action, who, asked, now)?;
         Ok(Self {
+            stored,
             snapshot,
             overlay,
             action: resolved.action,
@@ -169,11 +172,9 @@ impl<'s> Supposing<'s> {
         }
         let own = &self.request.principal;
         let is_stated = |uid: &Uid| self.overlay.is_stated(uid) || uid == own;
-        let entity = match Stored::of(self.snapshot).get(uid) {
+        let entity = match self.stored.get(uid).ok()? {
             None if !is_stated(uid) => None,
-            Some(stored) if !is_stated(uid) && !stored.ancestors().any(is_stated) => {
-                Some(Arc::clone(stored))
-            }
+            Some(stored) if !is_stated(uid) && !stored.ancestors().any(is_stated) => Some(stored),
             _ => Some(self.built(uid, &[])?),
         };
         self.known.borrow_mut().insert(uid.clone(), entity.clone());
@@ -181,8 +182,8 @@ impl<'s> Supposing<'s> {
     }
 
     fn built(&self, uid: &Uid, changes: &[Change]) -> Option<Arc<Entity>> {
-        let stored = Stored::of(self.snapshot).get(uid).into_iter();
-        let stored = stored.flat_map(|entity| core::attributes(entity));
+        let stored = self.stored.get(uid).ok()?;
+        let stored = stored.iter().flat_map(|entity| core::attributes(entity));
         let facts = stored.chain(self.overlay.attributes(uid));
         let mut attributes: BTreeMap<SmolStr, CedarValue> = facts
             .map(|(name, value)| (name.clone(), value.clone()))
@@ -192,7 +193,7 @@ impl<'s> Supposing<'s> {
                 attributes = edited(attributes, &change.spot.path, &change.edit)?;
             }
         }
-        let parents = self.parents(uid, changes);
+        let parents = self.parents(uid, changes)?;
         let mut ancestors: HashSet<Uid> = HashSet::new();
         let mut open: Vec<Uid> = parents.iter().cloned().collect();
         while let Some(next) = open.pop() {
@@ -201,7 +202,7 @@ impl<'s> Supposing<'s> {
                 return None;
             }
             if ancestors.insert(next.clone()) {
-                open.extend(self.parents(&next, changes));
+                open.extend(self.parents(&next, changes)?);
             }
         }
         ancestors.retain(|ancestor| !parents.contains(ancestor));
@@ -209,9 +210,11 @@ impl<'s> Supposing<'s> {
         Some(Arc::new(entity))
     }
 
-    fn parents(&self, uid: &Uid, changes: &[Change]) -> HashSet<Uid> {
-        let stored = Stored::of(self.snapshot).parents(uid);
-        let mut parents: HashSet<Uid> = stored.chain(self.overlay.parents(uid)).cloned().collect();
+    /// `None` when what is stored does not fit the rules.
+    fn parents(&self, uid: &Uid, changes: &[Change]) -> Option<HashSet<Uid>> {
+        let stored = self.stored.parents(uid).ok()?;
+        let stated = self.overlay.parents(uid).cloned();
+        let mut parents: HashSet<Uid> = stored.into_iter().chain(stated).collect();
         for change in changes {
             match (&change.spot.root, &change.edit) {
                 (Root::Entity(of), Edit::Join(parent)) if of == uid => {
@@ -223,7 +226,7 @@ impl<'s> Supposing<'s> {
                 _ => {}
             }
         }
-        parents
+        Some(parents)
     }
 }
 

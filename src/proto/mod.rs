@@ -71,3 +71,32 @@ impl fmt::Debug for v1::HttpQuestion {
             .finish_non_exhaustive()
     }
 }
+
+impl fmt::Debug for v1::Seen {
+    /// Values are facts about someone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seen")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::Flip {
+    /// Values are facts about someone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flip")
+            .field("facts", &self.facts)
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::Fact {
+    /// Values are facts about someone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fact")
+            .field("path", &self.path)
+            .field("change", &self.change())
+            .finish_non_exhaustive()
+    }
+}

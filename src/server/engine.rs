@@ -13,7 +13,10 @@ use super::{
     reload::{Keeper, Keeping, Status},
 };
 use crate::{
-    admin::probe::{BundleState, Degraded, Readiness, ReadinessSource},
+    admin::{
+        self, Desk,
+        probe::{BundleState, Degraded, Readiness, ReadinessSource},
+    },
     audit::Recorder,
     authn::{Callers, KeyHealth, KeyTask, TokenVerifier},
     bundle::{BundleLimits, CompileOptions, LiveBundles},
@@ -25,6 +28,7 @@ use crate::{
     pap::Archive,
     pdp::Pdp,
     policy::TextLimits,
+    store::Store,
     watch::WatchOptions,
 };
 
@@ -44,6 +48,9 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     /// How long one question may take.
     pub(super) deadline: Duration,
+    pub(super) store: Arc<Store>,
+    /// Where the rules for operators are; `None`: our own.
+    pub(super) admin_bundle: Option<PathBuf>,
 }
 
 /// A decision point that answers, what probes are told of it, and who keeps its rules.
@@ -54,6 +61,8 @@ pub(super) struct Engine {
     /// Each keeps one issuer's keys fresh.
     pub(super) key_tasks: Vec<KeyTask>,
     pub(super) tokens: Arc<TokenVerifier>,
+    /// What operators' services stand on.
+    pub(super) desk: Desk,
 }
 
 /// Reads the keys, serves every bundle that can be, and builds the decision point over them.
@@ -72,7 +81,10 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         recorder,
         metrics,
         deadline,
+        store,
+        admin_bundle,
     } = parts;
+    let rules = admin::rules(admin_bundle.as_deref())?;
     let tokens = Arc::new(TokenVerifier::new(&issuers)?);
     let live = LiveBundles::new(bundles.iter().map(|bundle| bundle.name.clone()));
     let turn = Arc::new(Semaphore::new(1));
@@ -96,6 +108,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
             },
             gate_budget: reload.gate_budget,
             metrics: Arc::clone(&metrics),
+            store: Arc::clone(&store),
             turn: Arc::clone(&turn),
         };
         keepers.push(Keeper::start(keeping).await);
@@ -103,7 +116,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
     let deadline = SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX);
     let pdp = Pdp::new(
         &bundles,
-        default_bundle,
+        default_bundle.clone(),
         live.clone(),
         Callers::new(&callers, dev),
         Arc::clone(&tokens),
@@ -111,9 +124,20 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
     )
     .with_deadline(deadline, clock::now)
     .with_explanations_per_minute(explanations_per_minute);
+    let pdp = Arc::new(pdp.with_store(Arc::clone(&store)));
+    let desk = Desk {
+        pdp: Arc::clone(&pdp),
+        store,
+        bundles: live.clone(),
+        default_bundle,
+        issuers: issuers.into(),
+        rules,
+        clock: clock::now,
+    };
     let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();
     Ok(Engine {
-        pdp: Arc::new(pdp),
+        pdp,
+        desk,
         key_tasks: tokens.tasks(),
         tokens: Arc::clone(&tokens),
         readiness: Arc::new(move || readiness(&live, &statuses, &tokens)),

@@ -3,8 +3,10 @@
 use std::{io, path::PathBuf};
 
 use crate::{
+    admin::RulesFault,
     authn::{DevFault, KeysFault},
     config::ListenAddress,
+    store::StoreError,
 };
 
 /// Why the server does not run, or no longer.
@@ -57,6 +59,12 @@ pub enum ServerError {
     /// The development issuer cannot work.
     #[error(transparent)]
     DevIssuer(#[from] DevFault),
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The rules for operators cannot be used.
+    #[error(transparent)]
+    Admin(#[from] RulesFault),
     /// Logging cannot start.
     #[error("{0}")]
     Log(String),

@@ -7,7 +7,7 @@ use tonic::{server::NamedService as _, service::Routes};
 use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::HealthReporter};
 
 use crate::{
-    admin::probe::ReadinessSource,
+    admin::{Desk, directory::DirectoryFace, probe::ReadinessSource, revocation::RevocationFace},
     config::LimitsConfig,
     pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     proto::{self, v1::decision_service_server::DecisionServiceServer},
@@ -39,6 +39,15 @@ pub(super) fn router(
         .add_service(reflection)
         .prepare()
         .into_axum_router())
+}
+
+/// Every service of the listener for operators.
+pub(super) fn admin_router(desk: Desk) -> Router {
+    let directory = DirectoryFace::new(desk.clone()).into_service();
+    Routes::new(directory)
+        .add_service(RevocationFace::new(desk).into_service())
+        .prepare()
+        .into_axum_router()
 }
 
 /// Health as gRPC tells it: serving once every bundle has rules, and never taken back by a refused

@@ -3,6 +3,7 @@
 //! The end is ordered too: stop accepting → finish what is in flight, as long as `limits.drain` →
 //! write the records that wait → flush. A task that dies ends the process, by its name.
 
+mod backup;
 pub mod clock;
 mod data_dir;
 mod engine;
@@ -13,6 +14,7 @@ mod http;
 mod keys;
 mod listen;
 mod reload;
+mod store;
 mod tasks;
 pub mod telemetry;
 mod tls;
@@ -40,11 +42,13 @@ use crate::{
         grpc::DecisionFace,
     },
 };
+pub use backup::{backup, restore};
 pub use data_dir::prepare as prepare_data;
 use engine::{Engine, Parts};
 pub use error::ServerError;
 pub use keys::read_keys;
 use listen::{Listener, Protocol, Setup, Waiting};
+use store::Kept;
 use tasks::Tasks;
 use tls::Certificates;
 
@@ -70,6 +74,8 @@ pub struct Addresses {
     pub http: ListenAddress,
     /// Probes and metrics.
     pub probe: ListenAddress,
+    /// Operators.
+    pub admin: ListenAddress,
 }
 
 /// A server that holds its ports and is ready to run.
@@ -78,6 +84,8 @@ pub struct Server {
     http: Listener,
     faces: http::Faces,
     probe: Listener,
+    admin: Listener,
+    kept: Kept,
     tls: Option<Arc<Certificates>>,
     limits: LimitsConfig,
     waiting: Waiting,
@@ -109,6 +117,7 @@ impl Server {
             bundle_limits,
             identity_headers,
             http,
+            admin_bundle,
             dev,
         } = config;
         prepare_data(&data, dev)?;
@@ -125,6 +134,7 @@ impl Server {
             grpc,
             http,
             probe,
+            admin,
             hosts,
         } = listen;
         let probe_tls = tls.as_ref().is_some_and(|tls| tls.probe);
@@ -154,6 +164,9 @@ impl Server {
             hosts,
         );
         let probe = bind(probe, probed, "--probe").await?;
+        let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
+        let admin = bind(admin, operated, "--admin").await?;
+        let kept = store::open(data.clone()).await?;
         let (recorder, writer) = open_audit(audit, &data, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
@@ -169,6 +182,8 @@ impl Server {
             recorder: recorder.clone(),
             metrics: Arc::clone(&metrics),
             deadline: limits.deadline,
+            store: Arc::clone(&kept.store),
+            admin_bundle,
         })
         .await?;
         Ok(Self {
@@ -176,6 +191,8 @@ impl Server {
             http,
             faces,
             probe,
+            admin,
+            kept,
             tls,
             limits,
             waiting,
@@ -195,6 +212,7 @@ impl Server {
             grpc: self.grpc.address()?,
             http: self.http.address()?,
             probe: self.probe.address()?,
+            admin: self.admin.address()?,
         })
     }
 
@@ -208,6 +226,11 @@ impl Server {
             http,
             faces,
             probe,
+            admin,
+            kept: Kept {
+                store,
+                tasks: keeping,
+            },
             tls,
             limits,
             waiting,
@@ -218,6 +241,7 @@ impl Server {
                     keepers,
                     key_tasks,
                     tokens,
+                    desk,
                 },
             recorder,
             writer,
@@ -233,6 +257,17 @@ impl Server {
                 writer.run(drain).await.map_err(|why| why.to_string())
             });
         }
+        let ledger = store::run(keeping).map_err(ServerError::Threads)?;
+        tasks.spawn("ledger", ledger);
+        let compacted = Arc::clone(&store);
+        let closing = reached(&phase, Phase::Closing);
+        tasks.spawn("compaction", async move {
+            tokio::select! {
+                () = store::compact(compacted) => {}
+                () = closing => {}
+            }
+            Ok(())
+        });
         for keeper in keepers {
             let closing = reached(&phase, Phase::Closing);
             tasks.spawn("reload", keeper.run(closing));
@@ -284,6 +319,12 @@ impl Server {
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("grpc listener", grpc.serve(router, stop));
 
+        let stop = reached(&phase, Phase::Closing);
+        tasks.spawn(
+            "admin listener",
+            admin.serve(grpc::admin_router(desk), stop),
+        );
+
         let served = tokio::select! {
             death = tasks.first_death() => Err(death),
             () = shutdown => Ok(()),
@@ -292,13 +333,15 @@ impl Server {
         grpc::withdraw(&health).await;
         phase.send_replace(Phase::Closing);
         close_streams.send_replace(true);
-        let doors = ["grpc listener", "http listener"];
+        let doors = ["grpc listener", "http listener", "admin listener"];
         let closed = tasks.finish(&doors, limits.drain).await;
         phase.send_replace(Phase::Draining);
         let drained = tasks.finish(&["decision log"], LAST).await;
+        store.end().await;
+        let stored = tasks.finish(&["ledger"], LAST).await;
         let left = tasks.finish(&["probe listener"], LAST).await;
         tracing::info!("stopped");
-        served.and(closed).and(drained).and(left)
+        served.and(closed).and(drained).and(stored).and(left)
     }
 }
 

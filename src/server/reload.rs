@@ -17,9 +17,10 @@ use crate::{
     model::{BundleName, Digest},
     pap::{self, Archive, Publication},
     policy::Fault,
+    store::Store,
     watch::{Seen, WatchOptions, Watcher},
 };
-use build::build;
+pub(super) use build::build;
 pub(super) use status::Status;
 
 /// How many faults of one bundle are logged.
@@ -39,6 +40,8 @@ pub(super) struct Keeping {
     pub(super) watch: WatchOptions,
     pub(super) gate_budget: std::time::Duration,
     pub(super) metrics: Arc<Metrics>,
+    /// What is stored, which new rules must fit.
+    pub(super) store: Arc<Store>,
     /// Held by whoever builds.
     pub(super) turn: Arc<Semaphore>,
 }
@@ -227,8 +230,10 @@ impl Keeper {
         let (archive, live) = (self.with.archive.clone(), self.with.live.clone());
         let (name, options) = (self.with.name.clone(), self.with.options.clone());
         let budget = self.with.gate_budget;
+        let store = Arc::clone(&self.with.store);
         let built = build(move || {
             let checked = pap::check_files(&files, &options, &clock::expires_after(budget))?;
+            pap::check_stored(&checked.snapshot, name.as_str(), &store.pin())?;
             let unknown = || vec![Fault::general("bundle", "has no place here")];
             let (_, live) = live.get(name.as_str()).ok_or_else(unknown)?;
             let publication = pap::serve(live, checked);

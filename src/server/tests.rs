@@ -82,7 +82,9 @@ struct Running {
 )]
 async fn start(root: &Path) -> Running {
     let server = Server::open(config(root, &[])).await.unwrap();
-    let Addresses { grpc, http, probe } = server.addresses().unwrap();
+    let Addresses {
+        grpc, http, probe, ..
+    } = server.addresses().unwrap();
     let [grpc, http, probe] = [grpc, http, probe].map(|at| match at {
         ListenAddress::Tcp(address) => address,
         ListenAddress::Unix(path) => panic!("{}", path.display()),

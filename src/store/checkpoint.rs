@@ -100,14 +100,12 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// When not even an empty one can be had.
-pub(super) fn open(data: &Path, fits: impl Fn(Chain) -> bool) -> Result<Opened, String> {
+pub(super) fn open(data: &Path, fits: impl Fn(&Version) -> bool) -> Result<Opened, String> {
     let dir = data.join(DIR);
     let held = match try_open(&dir) {
         Ok(db) => match load(&db) {
             Ok(None) => Ok((db, None)),
-            Ok(Some((version, position))) if fits(version.chain) => {
-                Ok((db, Some((version, position))))
-            }
+            Ok(Some((version, position))) if fits(&version) => Ok((db, Some((version, position)))),
             Ok(Some(_)) => Err("it is not of this ledger".to_owned()),
             Err(why) => Err(why),
         },

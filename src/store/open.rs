@@ -181,7 +181,12 @@ impl Store {
                 let reader = Reader::after(Arc::clone(&disk), &dir, version.chain.sequence)?;
                 (version, reader)
             }
-            None => rebuild(&disk, &dir, &mut progress)?,
+            None => {
+                if log.chain().sequence > 0 {
+                    progress(Progress::Rebuilding);
+                }
+                rebuild(&disk, &dir)?
+            }
         };
         let mut deltas = is_loaded.then(Vec::new);
         replay(
@@ -257,13 +262,9 @@ impl Store {
     /// Where a revision stands to what is stored, after waiting at most `patience` for it to come.
     pub async fn reach(&self, revision: &str, patience: Duration) -> Reach {
         let mut reached = self.reached.clone();
-        let look = || match self.key.reach(revision, &self.pin()) {
-            Reach::Reached if self.is_other(revision) => Reach::Lost,
-            reach => reach,
-        };
         let wait = async {
             loop {
-                match look() {
+                match self.stands(revision) {
                     Reach::Later => {}
                     reach => return reach,
                 }
@@ -274,6 +275,14 @@ impl Store {
         };
         let waited = tokio::time::timeout(patience, wait).await;
         waited.unwrap_or(Reach::Later)
+    }
+
+    /// Where a revision stands to what is stored now.
+    pub fn stands(&self, revision: &str) -> Reach {
+        match self.key.reach(revision, &self.pin()) {
+            Reach::Reached if self.is_other(revision) => Reach::Lost,
+            reach => reach,
+        }
     }
 
     /// Whether the record of a revision's sequence is known to be another one.
@@ -341,20 +350,19 @@ fn open_checkpoint(
     dir: &Path,
     first: u64,
 ) -> Result<checkpoint::Opened, StoreError> {
-    let fits = |chain: Chain| {
+    let fits = |version: &Version| {
+        let chain = version.chain;
         let reader = Reader::after(Arc::clone(disk), dir, chain.sequence);
-        chain.sequence + 1 >= first && reader.is_ok_and(|reader| reader.chain() == chain)
+        let is_here = reader.is_ok_and(|reader| {
+            reader.chain() == chain && reader.epoch().as_ref() == version.epochs.last()
+        });
+        chain.sequence + 1 >= first && is_here
     };
     checkpoint::open(data, fits).map_err(StoreError::Checkpoint)
 }
 
 /// A version from the newest snapshot of the ledger, and the reader of what comes after it.
-fn rebuild(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    progress: &mut impl FnMut(Progress),
-) -> Result<(Version, Reader), StoreError> {
-    progress(Progress::Rebuilding);
+fn rebuild(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Version, Reader), StoreError> {
     let mut version = Version::default();
     let mut unknown = None;
     let mut each = |chain: Chain, _, part: &[u8]| {

@@ -90,6 +90,15 @@ impl fmt::Debug for Version {
     }
 }
 
+impl FromIterator<(Key, Stored)> for Directory {
+    fn from_iter<I: IntoIterator<Item = (Key, Stored)>>(entities: I) -> Self {
+        let shared = entities.into_iter().map(|(key, it)| (key, Arc::new(it)));
+        Self {
+            entities: shared.collect(),
+        }
+    }
+}
+
 impl Directory {
     /// An entity.
     pub fn get(&self, key: &Key) -> Option<&Arc<Stored>> {

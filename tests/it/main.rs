@@ -14,6 +14,7 @@ mod authzen;
 mod canonical;
 mod cli;
 mod client;
+mod directory;
 mod example;
 mod explain;
 mod ext_authz;

@@ -21,6 +21,7 @@ pub(crate) struct Program {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) probe: SocketAddr,
+    pub(crate) admin: SocketAddr,
     log: Arc<Mutex<String>>,
 }
 
@@ -70,6 +71,7 @@ impl Program {
             grpc: nowhere,
             http: nowhere,
             probe: nowhere,
+            admin: nowhere,
             log,
         };
         // The last line of its welcome has these letters.
@@ -84,6 +86,7 @@ impl Program {
         this.grpc = after("\n  gRPC ");
         this.http = after("\n  HTTP ");
         this.probe = after("\n  probes ");
+        this.admin = after("\n  admin ");
         this
     }
 

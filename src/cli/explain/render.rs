@@ -21,11 +21,11 @@ pub(super) fn explanation(it: &Explanation, style: Style) -> String {
     let asked = [of(&it.principal), of(&it.action), of(&it.resource)].join("  ");
     out.push_str(&format!("  {}\n", style.dim(&asked)));
     for finding in &it.determining {
-        out.push_str(&policy(finding, "", it.values_shown, style));
+        out.push_str(&policy(finding, "", style));
     }
     for (n, finding) in it.nearest.iter().enumerate() {
         let title = if n == 0 { "nearest " } else { "next " };
-        out.push_str(&policy(finding, title, it.values_shown, style));
+        out.push_str(&policy(finding, title, style));
     }
     out.push_str(&flips(it, style));
     if !it.values_shown {
@@ -75,7 +75,7 @@ fn named(uid: &EntityUid) -> String {
     shown(&EntityRef::new(uid.r#type.clone(), uid.id.clone()).to_string())
 }
 
-fn policy(it: &PolicyFinding, title: &str, values: bool, style: Style) -> String {
+fn policy(it: &PolicyFinding, title: &str, style: Style) -> String {
     let effect = match it.effect() {
         Effect::Permit => "permit",
         Effect::Forbid => "forbid",
@@ -102,14 +102,14 @@ fn policy(it: &PolicyFinding, title: &str, values: bool, style: Style) -> String
     let marks: Vec<Mark> = it
         .requirements
         .iter()
-        .flat_map(|asked| marks(it, asked, values))
+        .flat_map(|asked| marks(it, asked))
         .collect();
     out.push_str(&marked(&it.source, it.line, &marks, style));
     out
 }
 
 /// What is said about one thing that a policy asks for.
-fn marks(policy: &PolicyFinding, asked: &Requirement, values: bool) -> Vec<Mark> {
+fn marks(policy: &PolicyFinding, asked: &Requirement) -> Vec<Mark> {
     let decided = policy.result() == Truth::Met;
     let seen: Vec<&Seen> = asked.seen.iter().collect();
     match asked.result() {
@@ -132,7 +132,7 @@ fn marks(policy: &PolicyFinding, asked: &Requirement, values: bool) -> Vec<Mark>
             Truth::Met => Tone::Good,
             _ => Tone::Bad,
         };
-        let says = said(verdict, &asked.error_code, &seen, values);
+        let says = said(verdict, &asked.error_code, &seen);
         return mark(asked.span, tone, says).into_iter().collect();
     }
     let parts = asked.parts.iter().filter_map(|part| {
@@ -147,7 +147,7 @@ fn marks(policy: &PolicyFinding, asked: &Requirement, values: bool) -> Vec<Mark>
         let text: String = policy.source.get(range)?.split_whitespace().collect();
         let is_within = |seen: &&Seen| text.contains(&seen.path.replace(' ', ""));
         let seen: Vec<&Seen> = asked.seen.iter().filter(is_within).collect();
-        mark(Some(span), tone, said(verdict, "", &seen, values))
+        mark(Some(span), tone, said(verdict, "", &seen))
     });
     parts.collect()
 }
@@ -171,13 +171,12 @@ fn says_more(seen: &[&Seen]) -> bool {
     })
 }
 
-fn said(verdict: &str, code: &str, seen: &[&Seen], values: bool) -> Vec<String> {
+fn said(verdict: &str, code: &str, seen: &[&Seen]) -> Vec<String> {
     let looked: Vec<String> = seen
         .iter()
         .filter_map(|it| match (&it.value, it.missing) {
             (Some(value), _) => Some(format!("`{}` is {}", shown(&it.path), shown(value))),
             (None, true) => Some(format!("`{}` is not there", shown(&it.path))),
-            (None, false) if !values => None,
             (None, false) => None,
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::{Pdp, Purpose, Refused, Trace},
+    super::{PATIENCE, Pdp, Purpose, Refused, Trace},
     Explanation, Rate, Telling, explain,
 };
 use crate::{
@@ -64,7 +64,7 @@ impl Explaining {
 }
 
 impl Pdp {
-    /// Brings in what an explanation of `ask` needs and is not there: unknown keys.
+    /// Brings in what an explanation of `ask` needs and is not there: unknown keys, a revision.
     ///
     /// What is awaited is awaited here, so that the rest can run where it disturbs nobody.
     pub async fn keys_to_explain(&self, ask: &AccessRequest, now: Timestamp) {
@@ -72,6 +72,9 @@ impl Pdp {
         let known = self.identify(&ask.credential, &view, now).is_ok();
         if let (true, Subject::Token(token)) = (known, &ask.subject) {
             self.tokens.keys_for(view.keys, token, now).await;
+        }
+        if let (true, Some(store), Some(revision)) = (known, &self.store, &ask.at_least_revision) {
+            store.reach(revision, PATIENCE).await;
         }
     }
 
@@ -112,6 +115,9 @@ impl Pdp {
     ) -> Result<Explained, Refusal> {
         let mut view = self.view();
         let caller = self.identify(&ask.credential, &view, now)?;
+        if let Some(revision) = &ask.at_least_revision {
+            self.reached(&mut view, revision)?;
+        }
         let (world, who) = self.prepare(&mut view, &caller, ask, Purpose::Explain, now, trace)?;
         let snapshot: &Arc<Snapshot> = &world.snapshot;
         let telling = Telling {
@@ -119,7 +125,7 @@ impl Pdp {
             stop,
         };
         let asked = Self::asked(ask, &caller, &world);
-        let explanation = explain(snapshot, &who, asked, now, telling)?;
+        let explanation = explain(world.known(), &who, asked, now, telling)?;
         trace.action = Some(explanation.action.to_string());
         trace.resource = Some(explanation.resource.to_string());
         Ok(Explained {

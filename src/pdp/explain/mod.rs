@@ -15,9 +15,9 @@ use super::decide::{conclude, decide};
 use crate::{
     bundle::Snapshot,
     model::{Cause, Decision, Effect, Outcome, Refusal, Timestamp},
-    pip::{Asked, Principal, Supposing},
+    pip::{Asked, Known, Principal, Supposing},
     policy::{
-        Came, Change, Finding, Findings, Near, Policy, Reach, Supposed, core::Uid, nearest, weight,
+        Change, Finding, Findings, Near, Policy, Reach, Supposed, core::Uid, nearest, weight,
     },
 };
 pub use asked::Explained;
@@ -90,15 +90,17 @@ pub struct Flip {
 ///
 /// # Errors
 /// The [`Refusal`] of [`decide`].
-pub fn explain(
-    snapshot: &Snapshot,
-    who: &Principal,
+pub fn explain<'w>(
+    known: impl Into<Known<'w>>,
+    who: &'w Principal,
     asked: Asked<'_>,
     now: Timestamp,
     telling: Telling<'_>,
 ) -> Result<Explanation, Refusal> {
-    let decided = decide(snapshot, who, asked, now)?;
-    let supposing = Supposing::new(snapshot, who, asked, now)?;
+    let known: Known<'w> = known.into();
+    let snapshot = known.snapshot();
+    let decided = decide(known, who, asked, now)?;
+    let supposing = Supposing::new(known, who, asked, now)?;
     let search = Search {
         snapshot,
         who,
@@ -310,13 +312,4 @@ impl Search<'_, '_> {
 
 fn same_changes(a: &Flip, b: &Flip) -> bool {
     a.changes.len() == b.changes.len() && a.changes.iter().all(|it| b.changes.contains(it))
-}
-
-impl Explanation {
-    /// Whether a policy that determined the decision is one that could not be evaluated.
-    pub fn has_errors(&self) -> bool {
-        self.determining
-            .iter()
-            .any(|it| matches!(it.came, Came::Errored(..)))
-    }
 }

@@ -41,6 +41,37 @@ pub(super) fn credential<T>(request: &Request<T>) -> Result<CallerCredential, Re
     Ok(peer::of(request).credential(bearer))
 }
 
+/// Reads an entity with what is stated about it; faults begin with `field`.
+///
+/// # Errors
+/// As of [`to_access_request`].
+pub(super) fn to_entity(
+    entity: Option<wire::Entity>,
+    field: &'static str,
+) -> Result<EntityFacts, Refusal> {
+    let mut reader = Reader::default();
+    let entity = reader.entity(&At::Field(field), entity)?;
+    match entity {
+        Some(entity) if reader.faults.is_empty() => Ok(entity),
+        _ => Err(Refusal::Malformed(reader.faults)),
+    }
+}
+
+/// Reads the name of an entity; faults begin with `field`.
+///
+/// # Errors
+/// [`Refusal::Malformed`].
+pub(super) fn to_uid(
+    uid: Option<wire::EntityUid>,
+    field: &'static str,
+) -> Result<EntityRef, Refusal> {
+    let mut reader = Reader::default();
+    match reader.uid(&At::Field(field), uid) {
+        Some(uid) if reader.faults.is_empty() => Ok(uid),
+        _ => Err(Refusal::Malformed(reader.faults)),
+    }
+}
+
 /// Reads one question of a caller.
 ///
 /// # Errors

@@ -24,11 +24,11 @@ use super::{
 };
 use crate::{
     audit::Recorder,
-    model::{Face, Refusal, SignedDuration, Timestamp},
+    model::{CallerCredential, EntityFacts, EntityRef, Face, Refusal, SignedDuration, Timestamp},
     pdp::Pdp,
     proto::v1::{
-        CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckStreamRequest,
-        ExplainRequest, ExplainResponse,
+        self as wire, CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse,
+        CheckStreamRequest, ExplainRequest, ExplainResponse,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
 };
@@ -187,4 +187,31 @@ impl DecisionService for DecisionFace {
             Err(refused) => Err(to_status(&refused)),
         }
     }
+}
+
+/// The credential of whoever makes a call, for services of other modules.
+///
+/// # Errors
+/// [`Refusal::CallerUnknown`] for a bearer that is none.
+pub fn credential<T>(request: &Request<T>) -> Result<CallerCredential, Refusal> {
+    ask::credential(request)
+}
+
+/// An entity as a message has it, with what is stated about it; faults begin with `field`.
+///
+/// # Errors
+/// [`Refusal::Malformed`] with every fault found, [`Refusal::TooLarge`] over a limit.
+pub fn read_entity(
+    entity: Option<wire::Entity>,
+    field: &'static str,
+) -> Result<EntityFacts, Refusal> {
+    ask::to_entity(entity, field)
+}
+
+/// The name of an entity as a message has it; faults begin with `field`.
+///
+/// # Errors
+/// [`Refusal::Malformed`].
+pub fn read_uid(uid: Option<wire::EntityUid>, field: &'static str) -> Result<EntityRef, Refusal> {
+    ask::to_uid(uid, field)
 }

@@ -72,8 +72,14 @@ fn a_token_makes_one_principal_for_as_long_as_a_snapshot_is_served() {
     let live = LivePrincipals::default();
     let (old, new) = (snapshot("a"), snapshot("b"));
     let mine = claims(json!({"sub": "u1", "teams": ["t1"], "lead": "u2"}));
-    let first = live.of(&old).of_claims(&old, &mine).unwrap();
-    let again = live.of(&old).of_claims(&old, &mine).unwrap();
+    let first = live
+        .of(&old, &Arc::default(), "b")
+        .of_claims(&old, &mine)
+        .unwrap();
+    let again = live
+        .of(&old, &Arc::default(), "b")
+        .of_claims(&old, &mine)
+        .unwrap();
     assert!(Arc::ptr_eq(&first, &again));
     assert_eq!(
         ancestors(&first),
@@ -84,13 +90,19 @@ fn a_token_makes_one_principal_for_as_long_as_a_snapshot_is_served() {
     assert_eq!(first.shared().get("lead").cloned(), lead.map(Into::into));
 
     let equal = claims(json!({"sub": "u1", "teams": ["t1"], "lead": "u2"}));
-    let other = live.of(&old).of_claims(&old, &equal).unwrap();
+    let other = live
+        .of(&old, &Arc::default(), "b")
+        .of_claims(&old, &equal)
+        .unwrap();
     assert!(
         !Arc::ptr_eq(&first, &other),
         "another token, if an equal one"
     );
 
-    let later = live.of(&new).of_claims(&new, &mine).unwrap();
+    let later = live
+        .of(&new, &Arc::default(), "b")
+        .of_claims(&new, &mine)
+        .unwrap();
     assert_eq!(
         ancestors(&later),
         ["Company::\"acme\"", "Team::\"b\"", "Team::\"t1\""]
@@ -102,12 +114,12 @@ fn principals_of_a_snapshot_that_is_served_no_more_are_given_up() {
     let live = LivePrincipals::default();
     let (old, new) = (snapshot("a"), snapshot("b"));
     let mine = claims(json!({"sub": "u1", "teams": ["t1"]}));
-    let pinned = live.of(&old);
+    let pinned = live.of(&old, &Arc::default(), "b");
     let kept = Arc::downgrade(&pinned.of_claims(&old, &mine).unwrap());
     let gone = Arc::downgrade(&old);
     drop(old);
     assert!(gone.upgrade().is_none(), "they do not hold their snapshot");
-    let next = live.of(&new);
+    let next = live.of(&new, &Arc::default(), "b");
     assert!(!Arc::ptr_eq(&pinned, &next));
     drop(pinned);
     assert!(kept.upgrade().is_none());
@@ -118,7 +130,7 @@ fn another_snapshot_is_never_answered_from_what_these_made() {
     let live = LivePrincipals::default();
     let (old, new) = (snapshot("a"), snapshot("b"));
     let mine = claims(json!({"sub": "u1", "teams": ["t1"]}));
-    let principals = live.of(&old);
+    let principals = live.of(&old, &Arc::default(), "b");
     principals.of_claims(&old, &mine).unwrap();
     let made = principals.of_claims(&new, &mine).unwrap();
     assert!(ancestors(&made).contains(&"Team::\"b\"".to_owned()));
@@ -131,7 +143,7 @@ fn what_makes_no_principal_is_not_remembered() {
     let live = LivePrincipals::default();
     let snapshot = snapshot("a");
     let bad = claims(json!({"sub": "u1", "teams": 7}));
-    let principals = live.of(&snapshot);
+    let principals = live.of(&snapshot, &Arc::default(), "b");
     assert!(principals.of_claims(&snapshot, &bad).is_err());
     assert_eq!(principals.made.len(), 0);
 }
@@ -139,7 +151,7 @@ fn what_makes_no_principal_is_not_remembered() {
 #[test]
 fn their_memory_is_bounded() {
     let snapshot = snapshot("a");
-    let principals = Principals::new(Arc::downgrade(&snapshot));
+    let principals = Principals::new(Arc::downgrade(&snapshot), DirectoryView::default(), None);
     let teams: Vec<String> = (0..900).map(|n| format!("t{n}")).collect();
     for n in 0..600 {
         let one = claims(json!({"sub": format!("u{n}"), "teams": teams}));

@@ -39,10 +39,15 @@ impl Evaluator<'_> {
 
     fn look(&self, rule: &Rule, expr: &Expr, entities: &Entities, found: &mut Vec<Seen>) {
         match expr.expr_kind() {
-            ExprKind::GetAttr { expr: base, .. } => match is_path(base) {
-                true => self.saw(rule, expr, None, found),
-                false => self.look(rule, base, entities, found),
-            },
+            ExprKind::GetAttr { expr: base, .. } if is_path(base) => {
+                let of = self.value(rule, base);
+                // Where nothing is known of an entity, that is what there is to say.
+                match of.as_ref().and_then(as_entity) {
+                    Some(uid) if find(entities, uid).is_none() => self.saw(rule, base, None, found),
+                    _ => self.saw(rule, expr, None, found),
+                }
+            }
+            ExprKind::GetAttr { expr: base, .. } => self.look(rule, base, entities, found),
             ExprKind::Var(Var::Principal | Var::Resource) | ExprKind::Slot(_) => {
                 self.saw(rule, expr, None, found);
             }

@@ -89,7 +89,7 @@ pub struct Saw {
 }
 
 /// A value, for who may see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Shown {
     /// Not for this reader.
     Hidden,
@@ -97,6 +97,17 @@ pub enum Shown {
     Absent,
     /// In Cedar's notation, cut when long.
     Value(String),
+}
+
+impl std::fmt::Debug for Shown {
+    /// Values are facts about someone.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hidden => "Hidden",
+            Self::Absent => "Absent",
+            Self::Value(_) => "Value(***)",
+        })
+    }
 }
 
 /// Tells what became of policies under one request. Values are shown only where `values` says so.

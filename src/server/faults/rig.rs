@@ -258,6 +258,7 @@ pub(super) async fn serve(fixture: &Fixture, built: Built) -> (Addresses, Admiss
     let [grpc, http] = addresses.try_into().unwrap();
     let at = Addresses {
         probe: http.clone(),
+        admin: http.clone(),
         grpc,
         http,
     };

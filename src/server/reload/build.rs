@@ -11,7 +11,7 @@ const STACK: usize = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// When there is no thread, or the work panics: what it would have changed is as it was.
-pub(super) async fn build<T: Send + 'static>(
+pub(in crate::server) async fn build<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
     let (done, result) = oneshot::channel();

@@ -195,7 +195,14 @@ fn k04_what_is_told_of_a_case_has_no_claims_in_it() {
     );
     let junit = fs::read_to_string(dir.path().join("out.xml")).unwrap();
     assert!(junit.contains("<failure"), "{junit}");
-    for told in [told, junit] {
+    let explained = check(
+        "an explanation",
+        &dir,
+        &["explain", "--case", "reads"],
+        0,
+        "members-read",
+    );
+    for told in [told, junit, explained] {
         assert!(!told.contains(secret), "{told}");
     }
 }
@@ -228,6 +235,14 @@ fn k05_nothing_that_an_author_wrote_steers_a_terminal() {
                 ("tests/k.yaml", evil_case.clone()),
             ],
             &["test"][..],
+        ),
+        (
+            "an explanation",
+            vec![
+                ("k.cedar", policy("permit")),
+                ("tests/k.yaml", cases(READS)),
+            ],
+            &["explain", "--case", "reads"],
         ),
         (
             "coverage",

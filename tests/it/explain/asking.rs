@@ -12,6 +12,7 @@ use doorward::{
     model::{EntityRef, SignedDuration},
     proto::v1::NamedQuestion,
 };
+use prost::Message as _;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use crate::fit::kit::{Running, mint};
@@ -93,6 +94,11 @@ fn question(server: &Running) -> CheckRequest {
     }
 }
 
+/// All texts of an answer.
+fn on_the_wire(answer: &ExplainResponse) -> String {
+    String::from_utf8_lossy(&answer.encode_to_vec()).into_owned()
+}
+
 async fn explain(
     client: &mut DecisionServiceClient<Channel>,
     caller: &str,
@@ -104,6 +110,7 @@ async fn explain(
     client.explain(request).await
 }
 
+/// K04: values are for those who may see them, and what the bundle does not map for nobody.
 #[tokio::test]
 async fn an_explanation_needs_its_right_and_values_need_another() {
     let mut server = server("").await;
@@ -121,7 +128,7 @@ async fn an_explanation_needs_its_right_and_values_need_another() {
     let told = explain(&mut client, "explainer", question(&server))
         .await
         .unwrap();
-    let text = format!("{:?}", told.get_ref());
+    let text = on_the_wire(told.get_ref());
     let found = told.into_inner().explanation.unwrap();
     assert_eq!(found.outcome(), Outcome::Deny);
     assert!(!found.values_shown);
@@ -141,13 +148,15 @@ async fn an_explanation_needs_its_right_and_values_need_another() {
     let told = explain(&mut client, "seer", question(&server))
         .await
         .unwrap();
-    let text = format!("{:?}", told.get_ref());
+    let text = on_the_wire(told.get_ref());
     let found = told.into_inner().explanation.unwrap();
     assert_eq!(
         found.flips[0].text,
         "`principal.dept` was `sekret-department`"
     );
     assert!(text.contains("hidden-hr"));
+    let printed = format!("{found:?}");
+    assert!(!printed.contains("hidden"), "{printed}");
     // What the bundle does not map, nobody sees.
     for hidden in ["hidden-claim", "hidden@example.com"] {
         assert!(!text.contains(hidden), "{hidden} in {text}");

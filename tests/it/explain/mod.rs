@@ -65,7 +65,7 @@ fn denials_of_the_example_say_what_would_help() {
     let check = |case, nearest, first| check(&snapshot, case, nearest, first);
     check(
         "but no other",
-        &["clerks-read", "owners-read"],
+        &["clerks-read", "night-shift-reads", "owners-read"],
         "`principal` was in `Role::\"clerk\"`",
     );
     check(

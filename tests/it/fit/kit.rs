@@ -108,6 +108,7 @@ pub(crate) struct Running {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) probe: SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) root: TempDir,
     stop: Option<oneshot::Sender<()>>,
     ended: Option<JoinHandle<Result<(), ServerError>>>,
@@ -123,8 +124,13 @@ impl Running {
     pub(crate) async fn start_in(root: TempDir, dev: bool, extra: &str) -> Self {
         let config = config(root.path(), dev, extra).unwrap();
         let server = Server::open(config).await.unwrap();
-        let Addresses { grpc, http, probe } = server.addresses().unwrap();
-        let [grpc, http, probe] = [grpc, http, probe].map(|at| match at {
+        let Addresses {
+            grpc,
+            http,
+            probe,
+            admin,
+        } = server.addresses().unwrap();
+        let [grpc, http, probe, admin] = [grpc, http, probe, admin].map(|at| match at {
             ListenAddress::Tcp(address) => address,
             ListenAddress::Unix(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         });
@@ -136,6 +142,7 @@ impl Running {
             grpc,
             http,
             probe,
+            admin,
             root,
             stop: Some(stop),
             ended: Some(ended),

@@ -1,0 +1,181 @@
+//! Who may operate what: the right of the caller, and the bundle `doorward-admin`.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use tonic::{Code, Request, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles, Snapshot},
+    config::IssuerConfig,
+    ledger::NotAppended,
+    model::{
+        BundleName, CallerName, DecisionId, EntityFacts, EntityRef, Members, NamedQuestion,
+        Outcome, Question, Refusal, Right, Timestamp, Value,
+    },
+    pdp::{Pdp, Refused, decide},
+    pep::{
+        grpc::credential,
+        status::{DOMAIN, to_status},
+    },
+    pip::{Asked, Principal},
+    store::Store,
+};
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "schema.cedarschema",
+        include_str!("rules/schema.cedarschema"),
+    ),
+    ("admin.cedar", include_str!("rules/admin.cedar")),
+    ("bundle.toml", include_str!("rules/bundle.toml")),
+];
+
+/// The bundle that decides who may operate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the admin bundle is not valid: {0}; `doorward validate` tells more")]
+pub struct RulesFault(String);
+
+/// The rules by which operators may operate: those of a directory, or our own.
+///
+/// # Errors
+/// [`RulesFault`].
+pub fn rules(dir: Option<&Path>) -> Result<Arc<Snapshot>, RulesFault> {
+    let files = match dir {
+        Some(dir) => BundleFiles::read(dir, BundleLimits::default()),
+        None => Ok(BundleFiles::new(FILES.iter().copied())),
+    };
+    let compiled = files.and_then(|files| Snapshot::compile(&files, &CompileOptions::default()));
+    let compiled = compiled.map_err(|faults| {
+        let first = faults.first().map(ToString::to_string);
+        RulesFault(first.unwrap_or_default())
+    })?;
+    Ok(Arc::new(compiled))
+}
+
+/// What every service for operators stands on.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The decision point, which knows the callers.
+    pub pdp: Arc<Pdp>,
+    /// What is stored.
+    pub store: Arc<Store>,
+    /// The bundles whose directories are kept.
+    pub bundles: LiveBundles,
+    /// The bundle of requests that name none.
+    pub default_bundle: Option<BundleName>,
+    /// Whose tokens are revoked.
+    pub issuers: Arc<[IssuerConfig]>,
+    /// Who may do what.
+    pub rules: Arc<Snapshot>,
+    /// The time.
+    pub clock: fn() -> Timestamp,
+}
+
+/// An operator who may do what was asked.
+pub(super) struct Operator {
+    pub(super) name: CallerName,
+    pub(super) now: Timestamp,
+}
+
+impl Desk {
+    /// Finds out who makes a call, and whether they may do `action` to `bundle`.
+    pub(super) fn admit<T>(
+        &self,
+        request: &Request<T>,
+        action: &str,
+        right: Right,
+        bundle: &BundleName,
+    ) -> Result<Operator, Status> {
+        let now = (self.clock)();
+        self.try_admit(request, action, right, bundle, now)
+            .map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn try_admit<T>(
+        &self,
+        request: &Request<T>,
+        action: &str,
+        right: Right,
+        bundle: &BundleName,
+        now: Timestamp,
+    ) -> Result<Operator, Refusal> {
+        let caller = self.pdp.caller(&credential(request)?, now)?;
+        caller.may(right, bundle)?;
+        let name = caller.name().clone();
+        let rights = Right::ALL
+            .into_iter()
+            .filter(|it| caller.may(*it, bundle).is_ok());
+        let rights = rights.map(|it| Value::String(it.to_string())).collect();
+        let facts = EntityFacts {
+            uid: EntityRef::new("Operator", name.as_str()),
+            attributes: Members::from([("rights".to_owned(), Value::Set(rights))]),
+            parents: Vec::new(),
+        };
+        let who = Principal::vouched(&self.rules, &facts)?;
+        let question = Question::Named(NamedQuestion {
+            action: action.to_owned(),
+            properties: Members::new(),
+            resource: EntityFacts::bare(EntityRef::new("Bundle", bundle.as_str())),
+        });
+        let asked = Asked {
+            question: &question,
+            entities: &[],
+            context: &Members::new(),
+            caller: Some(&name),
+            peer: None,
+        };
+        let decided = decide(&self.rules, &who, asked, now)?;
+        if decided.decision.outcome == Outcome::Allow {
+            return Ok(Operator { name, now });
+        }
+        tracing::warn!(caller = %name, action, %bundle, "the admin bundle denies");
+        let bundle = bundle.clone();
+        Err(Refusal::CallerLacksRight { right, bundle })
+    }
+
+    /// The bundle of this name, or the default one.
+    pub(super) fn bundle(&self, name: &str) -> Result<BundleName, Status> {
+        let found = match name {
+            "" => self.default_bundle.clone(),
+            name => self.bundles.get(name).map(|(name, _)| name.clone()),
+        };
+        found.ok_or_else(|| self.refuse(Refusal::UnknownBundle))
+    }
+
+    /// The rules that a bundle has now.
+    pub(super) fn snapshot(&self, bundle: &BundleName) -> Result<Arc<Snapshot>, Status> {
+        let live = self.bundles.get(bundle.as_str());
+        let pinned = live.and_then(|(_, live)| live.pin());
+        pinned.ok_or_else(|| {
+            self.refuse(Refusal::Unavailable {
+                detail: format!("bundle `{bundle}` was never published"),
+            })
+        })
+    }
+
+    /// A refusal as a status, with an id by which the log knows it.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Status {
+        let decision_id = DecisionId::new((self.clock)());
+        tracing::info!(%decision_id, %refusal, "operator refused");
+        to_status(&Refused::new(decision_id, refusal))
+    }
+}
+
+/// Why nothing was written, as a status.
+pub(super) fn not_written(why: &NotAppended) -> Status {
+    let (code, reason) = match why {
+        NotAppended::TooLarge(_) => (Code::ResourceExhausted, "too_large"),
+        NotAppended::Busy => (Code::ResourceExhausted, "overloaded"),
+        NotAppended::Disk(_) | NotAppended::Stopped(_) | NotAppended::Ended => {
+            (Code::Unavailable, "not_written")
+        }
+    };
+    status(code, reason, &why.to_string())
+}
+
+/// A status with a reason for programs.
+pub(super) fn status(code: Code, reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
