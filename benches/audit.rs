@@ -1,5 +1,5 @@
 //! What the decision log costs: questions a second in each mode, at 100 callers in the process; one
-//! decision found by its id among `RECORDS` (`DOORWARD_RECORDS`, default a million); verification.
+//! decision found by its id among `RECORDS` (`LOG_RECORDS`, default a million); verification.
 //!
 //! `cargo bench --bench audit`, alone on the machine. It ends with 1 when a figure is not reached:
 //! `required` at least half of `off`, `best_effort` at least 0.8 of it, a million garbage tokens take
@@ -12,7 +12,6 @@
     reason = "a bench measures time, runs the tasks of a server, and has failed when it panics"
 )]
 
-#[expect(dead_code, reason = "others present claims")]
 mod common;
 
 use std::{
@@ -64,7 +63,7 @@ fn request(n: u64) -> AccessRequest {
         question: Question::Named(NamedQuestion {
             action: "view".to_owned(),
             properties: Members::new(),
-            resource: common::doc(&format!("d{}", n % 10_000)),
+            resource: common::doc(&format!("d{}", n % 10_000), 0),
         }),
         entities: Vec::new(),
         context: [("risk".to_owned(), Value::Long(3))].into(),
@@ -84,7 +83,12 @@ fn garbage() -> AccessRequest {
 fn pdp(recorder: Recorder) -> Pdp {
     let name = BundleName::new("bench");
     let live = LiveBundles::new([name.clone()]);
-    let snapshot = Arc::new(common::snapshot(1000, 50, 2));
+    let shape = common::Shape {
+        policies: 1000,
+        candidates: 50,
+        comparisons: 2,
+    };
+    let snapshot = Arc::new(shape.snapshot());
     if let Some((_, place)) = live.get("bench") {
         place.publish(snapshot);
     }
@@ -241,7 +245,7 @@ fn main() -> ExitCode {
             flooded / required,
             flooded >= 0.9 * required,
         );
-        let records = std::env::var("DOORWARD_RECORDS").map_or(1_000_000, |it| it.parse().unwrap());
+        let records = std::env::var("LOG_RECORDS").map_or(1_000_000, |it| it.parse().unwrap());
         let data = tempfile::tempdir_in(".").unwrap();
         let id = fill(data.path(), records).await;
         let files = AuditFiles::new(&data.path().join("audit"));

@@ -27,11 +27,17 @@ fn denials(c: &mut Criterion) {
         (10_000, 8, 4, true),
         (10_000, 100, 4, true),
     ] {
-        let snapshot = common::snapshot(policies, candidates, comparisons);
-        let mut claims = common::claims("alice");
+        let shape = common::Shape {
+            policies,
+            candidates,
+            comparisons,
+        };
+        let snapshot = shape.snapshot();
+        let mut claims = common::claims(0);
+        let members = claims.as_object_mut().unwrap();
+        members.insert("sub".to_owned(), "alice".into());
         if !in_team {
             let teams = serde_json::json!(["x1", "x2", "x3", "x4", "x5", "x6"]);
-            let members = claims.as_object_mut().unwrap();
             members.insert("teams".to_owned(), teams);
         }
         let Value::Record(claims) = Value::from(claims) else {
@@ -40,7 +46,7 @@ fn denials(c: &mut Criterion) {
         let claims = suppose("dev", claims, now).unwrap();
         let who = Principal::of_claims(&snapshot, claims).unwrap();
         let context: Members = [("risk".to_owned(), Value::Long(7))].into();
-        let mut resource = common::doc("d1");
+        let mut resource = common::doc("d1", 0);
         let elsewhere = Value::String("globex".to_owned());
         resource.attributes.insert("tenant".to_owned(), elsewhere);
         let question = Question::Named(NamedQuestion {

@@ -1,17 +1,24 @@
-//! Bundles of any size whose requests meet a known number of candidate policies.
+//! Bundles of any size in which every request meets a known number of candidates, and what asks them.
+#![expect(dead_code, reason = "each bench uses its part")]
+
+pub(crate) mod kit;
 
 use std::fmt::Write;
 
 use doorward::{
     bundle::{BundleFiles, CompileOptions, Snapshot},
     model::{EntityFacts, EntityRef, Value},
+    policy::TextLimits,
 };
 
 const SCHEMA: &str = r#"
 entity Team, Tenant;
 entity User in [Team] = { tenant: Tenant, level: Long, dept: String };
 entity Folder in [Folder, Tenant];
-entity Doc in [Folder] = { tenant: Tenant, owner: User, rank: Long, status: String };
+entity Doc in [Folder] = {
+  tenant: Tenant, owner: User, rank: Long, status: String,
+  region: String, size: Long, kind: String, label: String,
+};
 action view, edit, share appliesTo {
   principal: [User], resource: [Doc], context: { now: datetime, token?: Doorward::Token, risk: Long },
 };
@@ -25,80 +32,122 @@ attributes = { tenant = "tenant", level = "level", dept = "dept" }
 parents = [{ type = "Team", claim = "teams" }]
 "#;
 
-/// A bundle of `policies` policies, of which every request about team 0 and folder 0 meets
-/// `candidates`; each of those compares `comparisons` attributes and one in four permits.
-pub(crate) fn files(policies: usize, candidates: usize, comparisons: usize) -> BundleFiles {
-    let mut text = String::new();
-    let compare = [
-        "principal.tenant == resource.tenant",
-        "resource.rank <= principal.level",
-        "context.risk < 50",
-        "resource.status == \"open\"",
-    ];
-    for n in 0..policies {
-        let near = n < candidates;
-        let (team, folder) = if near {
-            (0, 0)
-        } else {
-            (1 + n % 5_000, 1 + n / 5)
-        };
-        let head = format!(
-            "principal in Team::\"t{team}\", action == Action::\"view\", resource in Folder::\"f{folder}\""
-        );
-        let holds = n % 4 == 0;
-        let conditions = compare
-            .iter()
-            .cycle()
-            .take(comparisons)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" && ");
-        let last = if holds {
-            "true"
-        } else {
-            "resource.rank > 1000"
-        };
-        writeln!(
-            text,
-            "@id(\"p{n}\")\npermit({head}) when {{ {conditions} && {last} }};"
-        )
-        .unwrap();
+/// What a bundle is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) policies: usize,
+    /// Policies that a request meets: those of its team and folder.
+    pub(crate) candidates: usize,
+    /// Comparisons that each of them makes.
+    pub(crate) comparisons: usize,
+}
+
+impl Shape {
+    /// Pairs of a team and a folder; each has `candidates` policies to itself.
+    pub(crate) fn groups(self) -> usize {
+        (self.policies / self.candidates).max(1)
     }
-    BundleFiles::new([
-        ("schema.cedarschema", SCHEMA.to_owned()),
-        ("bundle.toml", MAPPING.to_owned()),
-        ("all.cedar", text),
-    ])
+
+    /// The first policy of four permits, and only after all of its comparisons.
+    pub(crate) fn files(self) -> BundleFiles {
+        let holding = [
+            "principal.tenant == resource.tenant",
+            "resource.rank <= principal.level",
+            "context.risk < 50",
+            "resource.status == \"open\"",
+        ];
+        let mut text = String::new();
+        for n in 0..self.policies {
+            let group = n / self.candidates;
+            let mut compared: Vec<&str> = holding
+                .iter()
+                .copied()
+                .cycle()
+                .take(self.comparisons)
+                .collect();
+            if !n.is_multiple_of(4)
+                && let Some(last) = compared.last_mut()
+            {
+                *last = "resource.rank > 1000";
+            }
+            writeln!(
+                text,
+                "@id(\"p{n}\")\npermit(principal in Team::\"t{group}\", action == Action::\"view\", \
+                 resource in Folder::\"f{group}\") when {{ {} }};",
+                compared.join(" && ")
+            )
+            .unwrap();
+        }
+        BundleFiles::new([
+            ("schema.cedarschema", SCHEMA.to_owned()),
+            ("bundle.toml", MAPPING.to_owned()),
+            ("all.cedar", text),
+        ])
+    }
+
+    pub(crate) fn snapshot(self) -> Snapshot {
+        Snapshot::compile(&self.files(), &options()).unwrap()
+    }
 }
 
-pub(crate) fn snapshot(policies: usize, candidates: usize, comparisons: usize) -> Snapshot {
-    Snapshot::compile(
-        &files(policies, candidates, comparisons),
-        &CompileOptions::default(),
-    )
-    .unwrap()
+/// As the server has them, for any number of policies.
+pub(crate) fn options() -> CompileOptions {
+    CompileOptions {
+        text: TextLimits {
+            file_bytes: usize::MAX,
+            policies: usize::MAX,
+            ..TextLimits::default()
+        },
+        ..CompileOptions::default()
+    }
 }
 
-/// The claims of a user of six teams.
-pub(crate) fn claims(sub: &str) -> serde_json::Value {
+/// The claims of a user of six teams, of which one has policies.
+pub(crate) fn claims(group: usize) -> serde_json::Value {
     serde_json::json!({
-        "sub": sub, "client_id": "web", "tenant": "acme", "level": 5, "dept": "sales",
-        "scope": "docs:read docs:write", "teams": ["t0", "x1", "x2", "x3", "x4", "x5"],
+        "tenant": "acme", "level": 5, "dept": "sales", "email": "somebody@customer.example",
+        "name": "Some Body", "scope": "docs:read docs:write docs:share profile",
+        "teams": [format!("t{group}"), "x1", "x2", "x3", "x4", "x5"],
     })
 }
 
-/// A document in folder 0.
-pub(crate) fn doc(id: &str) -> EntityFacts {
+/// A document with eight attributes, in the folder of a group.
+pub(crate) fn doc(id: &str, group: usize) -> EntityFacts {
     let text = |text: &str| Value::String(text.to_owned());
+    let attributes = [
+        ("tenant", text("acme")),
+        ("owner", text("alice")),
+        ("rank", Value::Long(3)),
+        ("status", text("open")),
+        ("region", text("eu-central-1")),
+        ("size", Value::Long(48_213)),
+        ("kind", text("invoice")),
+        ("label", text("internal")),
+    ];
     EntityFacts {
         uid: EntityRef::new("Doc", id),
-        attributes: [
-            ("tenant".to_owned(), text("acme")),
-            ("owner".to_owned(), text("alice")),
-            ("rank".to_owned(), Value::Long(3)),
-            ("status".to_owned(), text("open")),
-        ]
-        .into(),
-        parents: vec![EntityRef::new("Folder", "f0")],
+        attributes: attributes
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        parents: vec![EntityRef::new("Folder", format!("f{group}"))],
+    }
+}
+
+/// A stream of numbers that look random and are the same in every run.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `bound` (SplitMix64).
+    pub(crate) fn roll(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut it = self.0;
+        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let bound = u64::try_from(bound.max(1)).unwrap();
+        usize::try_from((it ^ (it >> 31)) % bound).unwrap()
     }
 }

@@ -232,6 +232,13 @@ impl Recorder {
         now
     }
 
+    /// Whether records are kept; where they are only counted, nobody reads their texts.
+    pub fn keeps(&self) -> bool {
+        self.inner
+            .as_ref()
+            .is_some_and(|inner| inner.queue.is_some())
+    }
+
     /// Records that wait for the writer, and how many may.
     pub fn queue(&self) -> (usize, usize) {
         let queue = self.inner.as_ref().and_then(|inner| inner.queue.as_ref());

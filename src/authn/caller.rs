@@ -1,6 +1,6 @@
 //! Who asks: the services and gateways of `[[caller]]`, each with its rights.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
@@ -25,22 +25,28 @@ mod tests;
 /// The callers the server knows.
 #[derive(Debug)]
 pub struct Callers {
-    known: Vec<CallerConfig>,
-    /// What a caller without a credential may do from this machine, while no caller is configured.
-    anonymous: BTreeSet<Right>,
+    known: Vec<(CallerConfig, Arc<Known>)>,
+    /// A caller without a credential, from this machine, while no caller is configured.
+    anonymous: Arc<Known>,
     /// Whose tokens callers may present, and for which audiences.
     issuers: Vec<IssuerName>,
     audiences: Vec<String>,
 }
 
-/// Someone who may ask.
+/// Someone who may ask; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    known: Arc<Known>,
+    expires_at: Option<Timestamp>,
+}
+
+/// What a caller may do.
+#[derive(Debug)]
+struct Known {
     name: CallerName,
     bundles: Option<Vec<BundleName>>,
     may: BTreeSet<Right>,
     vouch: VouchScope,
-    expires_at: Option<Timestamp>,
 }
 
 /// What a presented bearer turned out to be.
@@ -59,12 +65,30 @@ impl Callers {
                 .iter()
                 .filter_map(|caller| caller.proof.token.as_ref())
         };
+        let anonymous: BTreeSet<Right> = match dev {
+            true => Right::ALL.into(),
+            false => [Right::Check].into(),
+        };
+        let known = |caller: &CallerConfig| Known {
+            name: caller.name.clone(),
+            bundles: caller.bundles.clone(),
+            may: caller.may.clone(),
+            vouch: caller.vouch.clone(),
+        };
+        let known = callers
+            .iter()
+            .map(|caller| (caller.clone(), Arc::new(known(caller))));
         Self {
-            known: callers.to_vec(),
-            anonymous: match dev {
-                true => Right::ALL.into(),
-                false => [Right::Check].into(),
-            },
+            known: known.collect(),
+            anonymous: Arc::new(Known {
+                name: CallerName::new("anonymous"),
+                bundles: None,
+                vouch: VouchScope {
+                    types: Vec::new(),
+                    parents: anonymous.contains(&Right::Vouch),
+                },
+                may: anonymous,
+            }),
             issuers: tokens().map(|token| token.issuer.clone()).collect(),
             audiences: tokens().map(|token| token.audience.clone()).collect(),
         }
@@ -85,15 +109,12 @@ impl Callers {
         now: Timestamp,
     ) -> Result<Caller, Rejection> {
         let bearer = self.read_bearer(credential, keys, now)?;
-        let known = |caller: &&CallerConfig| {
+        let is = |(caller, _): &&(CallerConfig, _)| {
             proves_bearer(&caller.proof, &bearer) && proves_peer(&caller.proof, credential)
         };
-        if let Some(caller) = self.known.iter().find(known) {
+        if let Some((_, known)) = self.known.iter().find(is) {
             return Ok(Caller {
-                name: caller.name.clone(),
-                bundles: caller.bundles.clone(),
-                may: caller.may.clone(),
-                vouch: caller.vouch.clone(),
+                known: Arc::clone(known),
                 expires_at: match &bearer {
                     Bearer::Token(identity) => Some(identity.claims().expires_at),
                     Bearer::Secret(_) | Bearer::NotPresented => None,
@@ -125,7 +146,8 @@ impl Callers {
             return Ok(Bearer::NotPresented);
         };
         let secret = sha256(bearer.as_bytes());
-        let is_secret = |caller: &CallerConfig| is_same(caller.proof.token_sha256, secret);
+        let is_secret =
+            |(caller, _): &(CallerConfig, _)| is_same(caller.proof.token_sha256, secret);
         if self.known.iter().any(is_secret) || self.issuers.is_empty() {
             return Ok(Bearer::Secret(secret));
         }
@@ -148,13 +170,7 @@ impl Callers {
             );
         }
         Ok(Caller {
-            name: CallerName::new("anonymous"),
-            bundles: None,
-            may: self.anonymous.clone(),
-            vouch: VouchScope {
-                types: Vec::new(),
-                parents: self.anonymous.contains(&Right::Vouch),
-            },
+            known: Arc::clone(&self.anonymous),
             expires_at: None,
         })
     }
@@ -206,7 +222,7 @@ fn sha256(bytes: &[u8]) -> Digest {
 impl Caller {
     /// The operator's name of it; `anonymous` for a caller without a credential.
     pub fn name(&self) -> &CallerName {
-        &self.name
+        &self.known.name
     }
 
     /// Whether it may do `right` in `bundle`.
@@ -215,10 +231,11 @@ impl Caller {
     /// [`Refusal::CallerLacksRight`].
     pub fn may(&self, right: Right, bundle: &BundleName) -> Result<(), Refusal> {
         let reaches = self
+            .known
             .bundles
             .as_ref()
             .is_none_or(|bundles| bundles.contains(bundle));
-        if reaches && self.may.contains(&right) {
+        if reaches && self.known.may.contains(&right) {
             return Ok(());
         }
         Err(Refusal::CallerLacksRight {
@@ -234,7 +251,7 @@ impl Caller {
 
     /// The bundle it asks when it names none, if it may ask only one.
     pub fn only_bundle(&self) -> Option<&BundleName> {
-        match self.bundles.as_deref() {
+        match self.known.bundles.as_deref() {
             Some([only]) => Some(only),
             _ => None,
         }
@@ -242,6 +259,6 @@ impl Caller {
 
     /// What it may vouch for, given the right `vouch`.
     pub fn vouch(&self) -> &VouchScope {
-        &self.vouch
+        &self.known.vouch
     }
 }

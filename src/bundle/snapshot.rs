@@ -31,6 +31,8 @@ pub struct CompileOptions {
     pub gate: bool,
     /// The issuers trusted for it; `None` when that is not known, as in tests of a bundle alone.
     pub issuers: Option<Vec<IssuerName>>,
+    /// How many policies one request may meet before that deserves a warning.
+    pub candidates: usize,
     /// Bounds on its text.
     pub text: TextLimits,
 }
@@ -42,6 +44,7 @@ impl Default for CompileOptions {
             max_level: 3,
             gate: true,
             issuers: None,
+            candidates: 500,
             text: TextLimits::default(),
         }
     }
@@ -76,6 +79,8 @@ pub struct Snapshot {
     pub gate: bool,
     /// How long its answers may be reused.
     pub cacheable_for: SignedDuration,
+    /// How many policies one request may meet before that deserves a warning.
+    pub candidates: usize,
 }
 
 impl Snapshot {
@@ -169,6 +174,7 @@ impl Snapshot {
                 strict_errors: options.strict_errors || raw.strict_errors.unwrap_or(false),
                 gate: options.gate || raw.gate.unwrap_or(false),
                 cacheable_for,
+                candidates: options.candidates,
             }),
             _ => Err(sorted(faults)),
         }

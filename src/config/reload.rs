@@ -45,6 +45,8 @@ pub struct BundleLimitsConfig {
     pub bundle_bytes: usize,
     /// The greatest number of policies.
     pub policies: usize,
+    /// The number of policies that one request may meet before that is warned of.
+    pub candidates: usize,
 }
 
 impl Default for BundleLimitsConfig {
@@ -53,6 +55,7 @@ impl Default for BundleLimitsConfig {
             policy_bytes: 64 << 10,
             bundle_bytes: 64 << 20,
             policies: 200_000,
+            candidates: 500,
         }
     }
 }
@@ -83,6 +86,8 @@ pub(super) struct RawBundleLimits {
     bundle_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policies: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidates: Option<usize>,
 }
 
 impl RawReload {
@@ -152,6 +157,7 @@ impl RawBundleLimits {
             "policy_bytes" => &mut self.policy_bytes,
             "bundle_bytes" => &mut self.bundle_bytes,
             "policies" => &mut self.policies,
+            "candidates" => &mut self.candidates,
             _ => return None,
         };
         Some(parsed(value, "a number").map(|it| *place = Some(it)))
@@ -185,6 +191,7 @@ impl RawBundleLimits {
                 1 << 30,
             )?,
             policies: given("policies", self.policies, default.policies, 2_000_000)?,
+            candidates: given("candidates", self.candidates, default.candidates, 2_000_000)?,
         })
     }
 
@@ -193,6 +200,7 @@ impl RawBundleLimits {
             policy_bytes: Some(config.policy_bytes),
             bundle_bytes: Some(config.bundle_bytes),
             policies: Some(config.policies),
+            candidates: Some(config.candidates),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Label values are names from the configuration, the code and, up to [`MAX_POLICIES`], the rules,
 //! never text of a request, so their number is bounded.
 
+mod handles;
 mod labels;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,6 +19,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use handles::Handles;
 use labels::{
     Build, Bundle, BundleOutcome, Decision, Face, Issuer, Listener, ListenerOutcome,
     ListenerReason, Policy, Queue, Refusal, Stage,
@@ -53,6 +55,10 @@ pub struct Metrics {
     connections_closed: Family<ListenerReason, Counter>,
     certificates: Family<ListenerOutcome, Counter>,
     degraded: Gauge,
+    known_decisions: Handles<(&'static str, &'static str), Counter>,
+    known_policies: Handles<Box<str>, Counter>,
+    known_latency: Handles<&'static str, Histogram>,
+    known_stages: Handles<&'static str, Histogram>,
 }
 
 impl Metrics {
@@ -91,6 +97,10 @@ impl Metrics {
             connections_closed: Family::default(),
             certificates: Family::default(),
             degraded: Gauge::default(),
+            known_decisions: Handles::default(),
+            known_policies: Handles::default(),
+            known_latency: Handles::default(),
+            known_stages: Handles::default(),
             registry: Registry::default(),
         };
         this.register(&mut registry);
@@ -143,13 +153,21 @@ impl Metrics {
         cause: &'static str,
         face: &'static str,
     ) {
+        let known = &self.known_decisions;
+        if known.with(bundle, &(cause, face), |counter| {
+            counter.inc();
+        }) {
+            return;
+        }
         let labels = Decision {
             bundle: bundle.to_owned(),
             outcome,
             cause,
             face,
         };
-        self.decisions.get_or_create(&labels).inc();
+        let counter = self.decisions.get_or_create_owned(&labels);
+        counter.inc();
+        known.keep(bundle, (cause, face), counter);
     }
 
     /// Counts a refusal by its code.
@@ -159,13 +177,25 @@ impl Metrics {
 
     /// Counts a policy that determined a decision (`determined`) or failed in it (`errored`).
     pub fn policy(&self, bundle: &str, policy: &str, result: &'static str) {
+        let (known, frequent) = (&self.known_policies, result == "determined");
+        if frequent
+            && known.with(bundle, policy, |counter| {
+                counter.inc();
+            })
+        {
+            return;
+        }
         let mut labels = Policy {
             bundle: bundle.to_owned(),
             policy: policy.to_owned(),
             result,
         };
-        if let Some(counter) = self.policies.get(&labels) {
+        let counter = self.policies.get(&labels).map(|counter| counter.clone());
+        if let Some(counter) = counter {
             counter.inc();
+            if frequent {
+                known.keep(bundle, policy.into(), counter);
+            }
             return;
         }
         if self.policies_seen.fetch_add(1, Ordering::Relaxed) >= MAX_POLICIES {
@@ -194,14 +224,22 @@ impl Metrics {
 
     /// Observes how long a request took, in seconds.
     pub fn latency(&self, face: &'static str, seconds: f64) {
-        let histogram = self.latency.get_or_create(&Face { face });
-        histogram.observe(seconds);
+        let known = &self.known_latency;
+        if !known.with("", &face, |histogram| histogram.observe(seconds)) {
+            let histogram = self.latency.get_or_create_owned(&Face { face });
+            histogram.observe(seconds);
+            known.keep("", face, histogram);
+        }
     }
 
     /// Observes how long a stage of an answer took, in seconds.
     pub fn stage(&self, stage: &'static str, seconds: f64) {
-        let histogram = self.stages.get_or_create(&Stage { stage });
-        histogram.observe(seconds);
+        let known = &self.known_stages;
+        if !known.with("", &stage, |histogram| histogram.observe(seconds)) {
+            let histogram = self.stages.get_or_create_owned(&Stage { stage });
+            histogram.observe(seconds);
+            known.keep("", stage, histogram);
+        }
     }
 
     /// Counts content of a bundle that was `published` or `refused`.

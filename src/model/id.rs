@@ -1,6 +1,10 @@
 //! Names and ids, each a type of its own.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    sync::Arc,
+};
 
 use serde::{Serialize, Serializer};
 
@@ -56,13 +60,14 @@ pub struct DecisionId(uuid::Uuid);
 impl DecisionId {
     /// A fresh id of the moment `now`.
     pub fn new(now: super::Timestamp) -> Self {
-        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
-        let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
-        Self(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
-            uuid::NoContext,
-            seconds,
-            nanos,
-        )))
+        let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+        // A hash under keys that the system chose for this thread and that no two calls share: as
+        // good as random here, where ids must differ, and without a system call for each.
+        let chance = || RandomState::new().build_hasher().finish().to_be_bytes();
+        let [a, b, c, d, e, ..] = chance();
+        let [f, g, h, i, j, ..] = chance();
+        let bytes = [a, b, c, d, e, f, g, h, i, j];
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
     }
 }
 
@@ -123,7 +128,13 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -177,6 +188,15 @@ mod tests {
         let later = DecisionId::new("2030-01-01T00:00:00.002Z".parse().unwrap());
         assert!(earlier < later);
         assert!(earlier.to_string() < later.to_string());
+    }
+
+    #[test]
+    fn decision_ids_of_one_moment_differ() {
+        let now = "2030-01-01T00:00:00Z".parse().unwrap();
+        let ids: std::collections::BTreeSet<_> =
+            (0..10_000).map(|_| DecisionId::new(now)).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.iter().all(|id| id.0.get_version_num() == 7));
     }
 
     #[test]

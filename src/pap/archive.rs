@@ -205,6 +205,7 @@ mod tests {
             policies: 1,
             cases: 0,
             change: Change::default(),
+            broad: Vec::new(),
         };
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         archive.keep(&files, &publication, now).unwrap();

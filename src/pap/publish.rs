@@ -20,6 +20,8 @@ pub struct Publication {
     pub cases: usize,
     /// How it differs from what was served before.
     pub change: Change,
+    /// Actions whose requests may meet very many policies.
+    pub broad: Vec<Fault>,
 }
 
 /// A bundle that may go live.
@@ -107,6 +109,7 @@ pub fn serve(live: &Live, checked: Checked) -> Publication {
         policies: snapshot.policies.policies().len(),
         cases,
         change: Change::between(before.as_deref(), &snapshot),
+        broad: broad_actions(&snapshot),
     };
     live.publish(Arc::new(snapshot));
     publication
@@ -115,7 +118,7 @@ pub fn serve(live: &Live, checked: Checked) -> Publication {
 /// What deserves a second look, though it is published: faults by their form alone.
 pub fn warnings(snapshot: &Snapshot) -> Vec<Fault> {
     let policies = snapshot.policies.policies();
-    let mut warnings = Vec::new();
+    let mut warnings = broad_actions(snapshot);
     if policies.iter().all(|it| it.effect() == Effect::Forbid) {
         warnings.push(Fault::general(
             "nothing_permits",
@@ -142,6 +145,24 @@ pub fn warnings(snapshot: &Snapshot) -> Vec<Fault> {
         }
     }
     warnings
+}
+
+/// Actions whose requests may meet more policies than `bundle_limits.candidates`: the index finds the
+/// policies of one principal and resource, however many there are, but those it finds are evaluated.
+fn broad_actions(snapshot: &Snapshot) -> Vec<Fault> {
+    let actions = snapshot.schema.actions().iter();
+    let broad = actions.filter_map(|action| {
+        let most = snapshot.policies.most_candidates(&action.uid);
+        let limit = snapshot.candidates;
+        let message = format!(
+            "a request for `{}` may meet {most} policies, more than {limit}",
+            action.uid
+        );
+        let help = "name a principal, a group or a resource in their heads (`==`, `in`), or write \
+                    what they share as one policy";
+        (most > limit).then(|| Fault::general("broad_action", message).help(help))
+    });
+    broad.collect()
 }
 
 impl fmt::Display for Publication {

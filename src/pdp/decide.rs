@@ -5,9 +5,9 @@ use crate::{
     model::{Cause, Decision, Outcome, Refusal, SignedDuration, Timestamp},
     pip::{Asked, Gathered, Known, Principal, gather},
     policy::{
-        ActionDef, Request,
+        ActionDef, Expired, Request,
         core::{Entities, Uid},
-        evaluate,
+        evaluate_within,
     },
 };
 
@@ -34,16 +34,40 @@ pub fn decide<'w>(
     asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
-    let known = known.into();
+    decide_within(known.into(), who, asked, now, &|| false)
+}
+
+/// The same, as long as `expired` does not say that there is no time left; the clock is its own.
+///
+/// # Errors
+/// As of [`decide`], and [`Refusal::DeadlineExceeded`].
+pub(super) fn decide_within(
+    known: Known<'_>,
+    who: &Principal,
+    asked: Asked<'_>,
+    now: Timestamp,
+    expired: Expired<'_>,
+) -> Result<Decided, Refusal> {
     let snapshot = known.snapshot();
     let Gathered {
         resolved,
         request,
         entities,
     } = gather(known, who, asked, now)?;
-    let (action, resource) = (request.action.clone(), request.resource.clone());
+    let decision = conclude_within(
+        snapshot,
+        who,
+        resolved.action,
+        &request,
+        &entities,
+        now,
+        expired,
+    );
+    let Request {
+        action, resource, ..
+    } = request;
     Ok(Decided {
-        decision: conclude(snapshot, who, resolved.action, request, &entities, now),
+        decision: decision.ok_or(Refusal::DeadlineExceeded)?,
         action,
         resource,
     })
@@ -54,13 +78,28 @@ pub(super) fn conclude(
     snapshot: &Snapshot,
     who: &Principal,
     action: &ActionDef,
-    request: Request,
+    request: &Request,
     entities: &Entities,
     now: Timestamp,
 ) -> Decision {
-    if action.principals.contains(who.uid().entity_type()) {
+    // Without a deadline there is always one.
+    conclude_within(snapshot, who, action, request, entities, now, &|| false)
+        .unwrap_or_else(nothing_permits)
+}
+
+/// Decides by what was gathered, unless there is no time left.
+fn conclude_within(
+    snapshot: &Snapshot,
+    who: &Principal,
+    action: &ActionDef,
+    request: &Request,
+    entities: &Entities,
+    now: Timestamp,
+    expired: Expired<'_>,
+) -> Option<Decision> {
+    let decision = if action.principals.contains(who.uid().entity_type()) {
         let strict = snapshot.strict_errors;
-        let found = evaluate(&snapshot.policies, request, entities, strict);
+        let found = evaluate_within(&snapshot.policies, request, entities, strict, expired)?;
         let cacheable_for = match found.reads_now {
             true => SignedDuration::ZERO,
             false => cacheable_for(snapshot, who, now),
@@ -72,7 +111,8 @@ pub(super) fn conclude(
     } else {
         // The schema does not let such a principal do this at all, so no policy was validated for it.
         nothing_permits()
-    }
+    };
+    Some(decision)
 }
 
 /// The bundle's word, but never past the end of the token.

@@ -12,27 +12,28 @@ mod trace;
 mod world;
 
 pub use answer::{Answer, Refused};
+use decide::decide_within;
 pub use decide::{Decided, decide};
 use explain::Explaining;
 pub use explain::{Explained, Explanation, Flip, Telling, explain};
 pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
 pub use replay::{NotReplayed, replay, replay_with};
+use trace::Trace;
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     audit::{Receipt, Recorder, TRACE},
-    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
+    authn::{Caller, Callers, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
         AccessRequest, BundleName, CallerCredential, CallerName, Claims, DecisionId, EntityFacts,
-        IssuerName, Question, RecordOutcome, Refusal, Rejection, RejectionCode, Right, Subject,
-        Timestamp,
+        IssuerName, Question, RecordOutcome, Refusal, Rejection, RejectionCode, Right,
+        SignedDuration, Subject, Timestamp,
     },
     pip::{Asked, LivePrincipals, Principal, drop_undeclared},
-    policy::core::Uid,
     store::{Reach, Store, Version},
 };
 
@@ -50,6 +51,8 @@ pub struct Pdp {
     callers: Callers,
     tokens: Arc<TokenVerifier>,
     recorder: Recorder,
+    /// How long one question may take from its arrival on, by this clock.
+    deadline: Option<(SignedDuration, fn() -> Timestamp)>,
     /// What is stored; `None`: nothing ever is.
     store: Option<Arc<Store>>,
     explaining: Explaining,
@@ -73,21 +76,6 @@ struct PerBundle {
 
 /// The caller without a credential.
 const ANONYMOUS: &str = "anonymous";
-
-/// What is known of a request when it ends, for its record.
-#[derive(Default)]
-struct Trace {
-    caller: Option<CallerName>,
-    world: Option<World>,
-    identity: Option<Identity>,
-    principal: Option<Arc<Principal>>,
-    resolved: Option<(Uid, Uid)>,
-    peer: Option<String>,
-    undeclared: usize,
-    /// When the last of its stages began.
-    began: Option<Timestamp>,
-    explained: bool,
-}
 
 impl Pdp {
     /// A decision point over these bundles.
@@ -122,8 +110,18 @@ impl Pdp {
             callers,
             tokens,
             recorder,
+            deadline: None,
             store: None,
             explaining: Explaining::default(),
+        }
+    }
+
+    /// Refuses a question whose policies take longer than `deadline`, by `clock`.
+    #[must_use]
+    pub fn with_deadline(self, deadline: SignedDuration, clock: fn() -> Timestamp) -> Self {
+        Self {
+            deadline: Some((deadline, clock)),
+            ..self
         }
     }
 
@@ -256,7 +254,10 @@ impl Pdp {
         now: Timestamp,
     ) -> (Result<Answer, Refused>, Receipt) {
         let decision_id = DecisionId::new(now);
-        let mut trace = Trace::default();
+        let mut trace = Trace {
+            only_counted: !self.recorder.keeps(),
+            ..Trace::default()
+        };
         let result = caller
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
@@ -281,8 +282,12 @@ impl Pdp {
         let (world, who) = self.prepare(view, caller, ask, Purpose::Decide, now, trace)?;
         let began = (self.recorder).lap("authenticate", trace.began.unwrap_or(now));
         let asked = Self::asked(ask, caller, &world);
+        let expired = || {
+            self.deadline
+                .is_some_and(|(deadline, clock)| clock().duration_since(now) > deadline)
+        };
         let decided = tracing::debug_span!(target: TRACE, "decide")
-            .in_scope(|| decide(world.known(), &who, asked, now))?;
+            .in_scope(|| decide_within(world.known(), &who, asked, now, &expired))?;
         self.recorder.lap("decide", began);
         trace.peer = asked.peer.map(str::to_owned);
         trace.resolved = Some((decided.action, decided.resource));

@@ -1,12 +1,34 @@
 //! What is known of a request when it ends, as its record.
 
-use super::{ANONYMOUS, Trace};
+use std::sync::Arc;
+
+use super::{ANONYMOUS, World};
 use crate::{
+    authn::Identity,
     model::{
-        AccessRequest, DecisionId, Evidence, Facts, Record, RecordOutcome, Revision, Timestamp,
+        AccessRequest, CallerName, DecisionId, Evidence, Facts, Record, RecordOutcome, Revision,
+        Timestamp,
     },
-    pip::Told,
+    pip::{Principal, Told},
+    policy::core::Uid,
 };
+
+/// What is known of a request when it ends, for its record.
+#[derive(Default)]
+pub(super) struct Trace {
+    pub(super) caller: Option<CallerName>,
+    pub(super) world: Option<World>,
+    pub(super) identity: Option<Identity>,
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) resolved: Option<(Uid, Uid)>,
+    pub(super) peer: Option<String>,
+    pub(super) undeclared: usize,
+    /// Its record is counted and not kept, so nobody reads its facts.
+    pub(super) only_counted: bool,
+    /// When the last of its stages began.
+    pub(super) began: Option<Timestamp>,
+    pub(super) explained: bool,
+}
 
 impl Trace {
     /// Takes what was asked out of `ask`: the facts go to the writer as they are, and become a record
@@ -26,6 +48,7 @@ impl Trace {
             resolved,
             peer,
             undeclared,
+            only_counted,
             began: _,
             explained,
         } = self;
@@ -36,14 +59,32 @@ impl Trace {
         // An anonymous caller and a token that was refused are anyone's noise.
         let named = caller.as_ref().is_some_and(|it| it.as_str() != ANONYMOUS);
         let rejected = matches!(&outcome, RecordOutcome::Refusal { refusal, .. } if *refusal == "unauthenticated");
-        let told = Told {
-            question: ask.question.take(),
-            entities: std::mem::take(&mut ask.entities),
-            context: std::mem::take(&mut ask.context),
-            peer,
-            resolved,
+        let known = principal.is_some() || (named && !rejected);
+        let bundle_digest = snapshot.as_ref().map(|snapshot| snapshot.digest);
+        let strict_errors = snapshot.as_ref().is_some_and(|it| it.strict_errors);
+        let (weight, evidence) = match only_counted {
+            true => (0, Evidence::None),
+            false => {
+                let told = Told {
+                    question: ask.question.take(),
+                    entities: std::mem::take(&mut ask.entities),
+                    context: std::mem::take(&mut ask.context),
+                    peer,
+                    resolved,
+                };
+                let weight = told.weight();
+                let facts = move || Facts {
+                    subject: principal.map(|principal| {
+                        let mut facts = principal.facts();
+                        facts.token_id = principal.claims().and_then(|claims| claims.jti.clone());
+                        facts.fingerprint = identity.map(|it| it.fingerprint().to_owned());
+                        facts
+                    }),
+                    asked: Some(told.facts(snapshot.as_deref())),
+                };
+                (weight, Evidence::Later(Box::new(facts)))
+            }
         };
-        let weight = told.weight();
         Record {
             time: now,
             decision_id,
@@ -52,24 +93,16 @@ impl Trace {
             peer: ask.credential.peer.map(|peer| peer.ip()),
             request_id: ask.request_id.take(),
             bundle,
-            bundle_digest: snapshot.as_ref().map(|snapshot| snapshot.digest),
-            strict_errors: snapshot.as_ref().is_some_and(|it| it.strict_errors),
+            bundle_digest,
+            strict_errors,
             revision,
             undeclared,
-            known: principal.is_some() || (named && !rejected),
+            known,
             outcome,
             explained,
             latency_us: 0,
             weight,
-            evidence: Evidence::Later(Box::new(move || Facts {
-                subject: principal.map(|principal| {
-                    let mut facts = principal.facts();
-                    facts.token_id = principal.claims().and_then(|claims| claims.jti.clone());
-                    facts.fingerprint = identity.map(|it| it.fingerprint().to_owned());
-                    facts
-                }),
-                asked: Some(told.facts(snapshot.as_deref())),
-            })),
+            evidence,
         }
     }
 }

@@ -139,6 +139,17 @@ impl<'p> Overlay<'p> {
         self.stated.contains_key(uid)
     }
 
+    /// Whether the request states more of an entity than that it is one.
+    pub(super) fn adds_facts(&self, uid: &Uid) -> bool {
+        let facts = |it: &Stated| !it.attributes.is_empty() || !it.parents.is_empty();
+        self.stated.get(uid).is_some_and(facts)
+    }
+
+    /// Whether a parent of an entity is stated, so that what is stored below it lacks that one.
+    pub(super) fn adds_parents(&self, uid: &Uid) -> bool {
+        self.parents(uid).next().is_some()
+    }
+
     /// The attributes that are stated of an entity.
     pub(super) fn attributes(&self, uid: &Uid) -> impl Iterator<Item = (&SmolStr, &CedarValue)> {
         self.about(uid).flat_map(|stated| &stated.attributes)

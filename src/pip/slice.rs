@@ -70,15 +70,15 @@ fn seen(
     principal: &Arc<Entity>,
     uid: &Uid,
 ) -> Result<Option<Arc<Entity>>, Refusal> {
-    let own = principal.uid();
-    let complete = match uid == own {
+    let complete = match uid == principal.uid() {
         true => Some(Arc::clone(principal)),
         false => stored.get(uid)?,
     };
-    // What is stored below the principal lacks the ancestors that the principal's own side states.
-    let added_to = |ancestor: &Uid| overlay.is_stated(ancestor) || ancestor == own;
     match complete {
-        Some(entity) if !overlay.is_stated(uid) && !entity.ancestors().any(added_to) => {
+        Some(entity)
+            if !overlay.adds_facts(uid)
+                && !entity.ancestors().any(|it| overlay.adds_parents(it)) =>
+        {
             Ok(Some(entity))
         }
         None if !overlay.is_stated(uid) => Ok(None),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use smol_str::SmolStr;
 
 use super::{
-    core::{CedarValue, Entities, Evaluator, RuleError, Uid},
+    core::{CedarValue, Conditions, Entities, RuleError, Uid},
     set::{Policy, PolicySet},
 };
 use crate::model::{
@@ -46,19 +46,28 @@ pub fn evaluate(
     strict_errors: bool,
 ) -> Evaluation {
     let mut found = Found::default();
-    let Request {
-        principal,
-        action,
-        resource,
-        ..
-    } = &request;
-    let matching = policies.matching(principal, action, resource, entities);
-    let evaluator = Evaluator::new(request, entities);
-    for policy in matching {
-        found.add(policy, &evaluator);
-    }
+    found.add_all(policies, &request, entities, &|| false);
     found.conclude(strict_errors)
 }
+
+/// The same, unless `expired` says between two policies that there is no time left.
+pub fn evaluate_within(
+    policies: &PolicySet,
+    request: &Request,
+    entities: &Entities,
+    strict_errors: bool,
+    expired: Expired<'_>,
+) -> Option<Evaluation> {
+    let mut found = Found::default();
+    let whole = found.add_all(policies, request, entities, expired);
+    whole.then(|| found.conclude(strict_errors))
+}
+
+/// Tells whether there is no time left.
+pub type Expired<'a> = &'a dyn Fn() -> bool;
+
+/// Policies evaluated between two looks at the time: a few microseconds.
+const BETWEEN_LOOKS: usize = 16;
 
 /// What is known after some of the policies.
 #[derive(Default)]
@@ -72,9 +81,34 @@ struct Found<'p> {
 }
 
 impl<'p> Found<'p> {
-    fn add(&mut self, policy: &'p Policy, evaluator: &Evaluator<'_>) {
+    /// Adds every policy whose head matches; `false` when time was over before the last.
+    fn add_all(
+        &mut self,
+        policies: &'p PolicySet,
+        request: &Request,
+        entities: &Entities,
+        expired: Expired<'_>,
+    ) -> bool {
+        let Request {
+            principal,
+            action,
+            resource,
+            ..
+        } = request;
+        let matching = policies.matching(principal, action, resource, entities);
+        let conditions = Conditions::new(request, entities);
+        for (n, policy) in matching.enumerate() {
+            if n > 0 && n.is_multiple_of(BETWEEN_LOOKS) && expired() {
+                return false;
+            }
+            self.add(policy, &conditions);
+        }
+        true
+    }
+
+    fn add(&mut self, policy: &'p Policy, conditions: &Conditions<'_>) {
         self.reads_now |= policy.reads_now;
-        let holds = evaluator.conditions_hold(&policy.rule);
+        let holds = conditions.hold(&policy.rule);
         match (holds, policy.effect()) {
             (Ok(true), Effect::Permit) => self.permits.push(policy),
             (Ok(true), Effect::Forbid) => self.forbids.push(policy),

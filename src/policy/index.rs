@@ -6,49 +6,64 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use super::{
     core::{ActionScope, Entities, Entity, Scope, TypeName, Uid, find},
     schema::Schema,
     set::Policy,
 };
 
+#[cfg(test)]
+mod tests;
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
 /// The policies of a set by what their heads ask for; each is named by its position.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
+    names: Names,
     /// Heads that name no action.
     any_action: Table,
     /// Heads by each action that they match.
-    actions: HashMap<Uid, Table>,
+    actions: Map<Uid, Table>,
+}
+
+/// The entities and types that heads name, as numbers: a request looks each of its own up once.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    entities: Map<Uid, u32>,
+    types: Map<TypeName, u32>,
 }
 
 /// Policies by what their heads ask of principal and resource.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    principals: HashMap<Key, u32>,
-    resources: HashMap<Key, u32>,
-    /// By the numbers of the two keys.
-    policies: HashMap<(u32, u32), Vec<Entry>>,
+    /// What any head asks of the principal, so that nothing else is looked for.
+    principals: HashSet<Key, RandomState>,
+    resources: HashSet<Key, RandomState>,
+    policies: Map<(Key, Key), Vec<Entry>>,
 }
 
 /// Something that a principal or resource can be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
     /// Anything.
     Any,
     /// This entity.
-    Is(Uid),
+    Is(u32),
     /// This entity or in it.
-    In(Uid),
+    In(u32),
     /// Of this type.
-    OfType(TypeName),
+    OfType(u32),
 }
 
 /// A policy, with the types that its key leaves open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
-    policy: usize,
-    principal_type: Option<TypeName>,
-    resource_type: Option<TypeName>,
+    policy: u32,
+    principal_type: Option<u32>,
+    resource_type: Option<u32>,
 }
 
 impl Index {
@@ -60,41 +75,32 @@ impl Index {
                 members.entry(group).or_default().push(&action.uid);
             }
         }
-        for (n, policy) in policies.iter().enumerate() {
+        for (n, policy) in (0..).zip(policies) {
             // A head with an unfilled slot matches nothing.
             let (Some(principal), Some(resource)) =
                 (policy.rule.principal_scope(), policy.rule.resource_scope())
             else {
                 continue;
             };
-            let (principal, principal_type) = key(principal);
-            let (resource, resource_type) = key(resource);
+            let (principal, principal_type) = index.names.key(principal);
+            let (resource, resource_type) = index.names.key(resource);
             let entry = Entry {
                 policy: n,
                 principal_type,
                 resource_type,
             };
+            let mut keep = |action: &Uid| {
+                let table = index.actions.entry(action.clone()).or_default();
+                table.insert(principal, resource, entry);
+            };
             match policy.rule.action_scope() {
                 None => index.any_action.insert(principal, resource, entry),
-                Some(ActionScope::Is(action)) => {
-                    index
-                        .actions
-                        .entry(action)
-                        .or_default()
-                        .insert(principal, resource, entry);
-                }
+                Some(ActionScope::Is(action)) => keep(&action),
                 Some(ActionScope::In(named)) => {
                     let mut all: HashSet<&Uid> = named.iter().collect();
-                    all.extend(
-                        named
-                            .iter()
-                            .filter_map(|group| members.get(group))
-                            .flatten(),
-                    );
-                    for action in all {
-                        let table = index.actions.entry(action.clone()).or_default();
-                        table.insert(principal.clone(), resource.clone(), entry.clone());
-                    }
+                    let groups = named.iter().filter_map(|group| members.get(group));
+                    all.extend(groups.flatten());
+                    all.into_iter().for_each(keep);
                 }
             }
         }
@@ -108,9 +114,9 @@ impl Index {
         action: &Uid,
         resource: &Uid,
         entities: &Entities,
-    ) -> Vec<usize> {
-        let principal = Party::new(principal, entities);
-        let resource = Party::new(resource, entities);
+    ) -> Vec<u32> {
+        let principal = self.names.party(principal, find(entities, principal));
+        let resource = self.names.party(resource, find(entities, resource));
         let mut found = Vec::new();
         for table in std::iter::once(&self.any_action).chain(self.actions.get(action)) {
             table.collect(&principal, &resource, &mut found);
@@ -118,76 +124,101 @@ impl Index {
         found.sort_unstable();
         found
     }
-}
 
-fn key(scope: Scope) -> (Key, Option<TypeName>) {
-    match scope {
-        Scope::Any => (Key::Any, None),
-        Scope::Is(uid) => (Key::Is(uid), None),
-        Scope::In(uid) => (Key::In(uid), None),
-        Scope::OfType(of_type) => (Key::OfType(of_type), None),
-        Scope::OfTypeIn(of_type, uid) => (Key::In(uid), Some(of_type)),
+    /// The greatest number of policies that a request for `action` meets whose principal and resource
+    /// are in one group each that heads name; each further group may add as many again.
+    pub(super) fn most_candidates(&self, action: &Uid) -> usize {
+        // By the kinds of both keys: of one kind, a party has one key.
+        let mut most: HashMap<_, usize> = HashMap::new();
+        let mut counts: HashMap<(Key, Key), usize> = HashMap::new();
+        for table in std::iter::once(&self.any_action).chain(self.actions.get(action)) {
+            for (keys, entries) in &table.policies {
+                *counts.entry(*keys).or_default() += entries.len();
+            }
+        }
+        let kind = |key: Key| std::mem::discriminant(&key);
+        for ((principal, resource), count) in counts {
+            let most = most.entry((kind(principal), kind(resource))).or_default();
+            *most = count.max(*most);
+        }
+        most.into_values().sum()
     }
 }
 
-/// The principal or resource of a request.
-struct Party<'r> {
-    uid: &'r Uid,
-    entity: Option<&'r Entity>,
+/// The principal or resource of a request: all that it is, as far as heads name it.
+struct Party {
+    keys: Vec<Key>,
+    of_type: Option<u32>,
 }
 
-impl<'r> Party<'r> {
-    fn new(uid: &'r Uid, entities: &'r Entities) -> Self {
-        Self {
-            uid,
-            entity: find(entities, uid),
+impl Party {
+    fn is_of(&self, of_type: Option<u32>) -> bool {
+        of_type.is_none() || of_type == self.of_type
+    }
+}
+
+impl Names {
+    fn entity(&mut self, uid: Uid) -> u32 {
+        let next = number(self.entities.len());
+        *self.entities.entry(uid).or_insert(next)
+    }
+
+    fn of_type(&mut self, name: TypeName) -> u32 {
+        let next = number(self.types.len());
+        *self.types.entry(name).or_insert(next)
+    }
+
+    fn key(&mut self, scope: Scope) -> (Key, Option<u32>) {
+        match scope {
+            Scope::Any => (Key::Any, None),
+            Scope::Is(uid) => (Key::Is(self.entity(uid)), None),
+            Scope::In(uid) => (Key::In(self.entity(uid)), None),
+            Scope::OfType(of_type) => (Key::OfType(self.of_type(of_type)), None),
+            Scope::OfTypeIn(of_type, uid) => {
+                let of_type = self.of_type(of_type);
+                (Key::In(self.entity(uid)), Some(of_type))
+            }
         }
     }
 
-    fn is_of(&self, of_type: &Option<TypeName>) -> bool {
-        of_type
-            .as_ref()
-            .is_none_or(|of_type| self.uid.entity_type() == of_type)
+    fn party(&self, uid: &Uid, entity: Option<&Entity>) -> Party {
+        let of_type = self.types.get(uid.entity_type()).copied();
+        let mut keys = Vec::with_capacity(16);
+        keys.push(Key::Any);
+        keys.extend(of_type.map(Key::OfType));
+        if let Some(n) = self.entities.get(uid) {
+            keys.extend([Key::Is(*n), Key::In(*n)]);
+        }
+        let ancestors = entity.into_iter().flat_map(Entity::ancestors);
+        let named = ancestors.filter_map(|ancestor| self.entities.get(ancestor));
+        keys.extend(named.map(|n| Key::In(*n)));
+        Party { keys, of_type }
     }
+}
 
-    /// The numbers of all that it is, as far as any head asks for it.
-    fn numbers(&self, keys: &HashMap<Key, u32>) -> Vec<u32> {
-        let itself = [
-            Key::Any,
-            Key::OfType(self.uid.entity_type().clone()),
-            Key::Is(self.uid.clone()),
-            Key::In(self.uid.clone()),
-        ];
-        let ancestors = self.entity.into_iter().flat_map(Entity::ancestors);
-        let ancestors = ancestors.map(|ancestor| Key::In(ancestor.clone()));
-        itself
-            .into_iter()
-            .chain(ancestors)
-            .filter_map(|key| keys.get(&key).copied())
-            .collect()
-    }
+/// The number of the next of so many; there are fewer than 2³² of anything that fits in memory.
+fn number(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 impl Table {
     fn insert(&mut self, principal: Key, resource: Key, entry: Entry) {
-        let number = |keys: &mut HashMap<Key, u32>, key| {
-            let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-            *keys.entry(key).or_insert(next)
-        };
-        let place = (
-            number(&mut self.principals, principal),
-            number(&mut self.resources, resource),
-        );
+        self.principals.insert(principal);
+        self.resources.insert(resource);
+        let place = (principal, resource);
         self.policies.entry(place).or_default().push(entry);
     }
 
-    fn collect(&self, principal: &Party<'_>, resource: &Party<'_>, found: &mut Vec<usize>) {
-        let resources = resource.numbers(&self.resources);
-        for p in principal.numbers(&self.principals) {
-            for r in &resources {
-                let entries = self.policies.get(&(p, *r)).into_iter().flatten();
+    fn collect(&self, principal: &Party, resource: &Party, found: &mut Vec<u32>) {
+        let known = |key: &&Key| self.principals.contains(key);
+        for p in principal.keys.iter().filter(known) {
+            for r in &resource.keys {
+                if !self.resources.contains(r) {
+                    continue;
+                }
+                let entries = self.policies.get(&(*p, *r)).into_iter().flatten();
                 let typed = entries.filter(|entry| {
-                    principal.is_of(&entry.principal_type) && resource.is_of(&entry.resource_type)
+                    principal.is_of(entry.principal_type) && resource.is_of(entry.resource_type)
                 });
                 found.extend(typed.map(|entry| entry.policy));
             }

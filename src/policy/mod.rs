@@ -22,7 +22,7 @@ mod typing;
 
 pub use annotations::{AllowedLint, allowed_lints};
 pub use change::{Change, Edit, Root, Spot, edited};
-pub use evaluate::{Evaluation, Request, evaluate};
+pub use evaluate::{Evaluation, Expired, Request, evaluate, evaluate_within};
 pub use explain::{
     Ask, Came, FactKind, Finding, Findings, Near, Reach, Saw, Shown, Supposed, nearest, told,
     weight,

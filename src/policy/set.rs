@@ -326,7 +326,14 @@ impl PolicySet {
         entities: &Entities,
     ) -> impl Iterator<Item = &'s Policy> + use<'s> {
         let found = self.index.matching(principal, action, resource, entities);
-        found.into_iter().filter_map(|n| self.policies.get(n))
+        let at = |n: u32| self.policies.get(usize::try_from(n).ok()?);
+        found.into_iter().filter_map(at)
+    }
+
+    /// How many policies one request for an action may meet: the most that go for one principal and
+    /// one resource of which each is in a single group that policies name.
+    pub fn most_candidates(&self, action: &Uid) -> usize {
+        self.index.most_candidates(action)
     }
 
     /// A policy by its id.

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -23,7 +24,7 @@ use crate::{
         BundleConfig, BundleLimitsConfig, CallerConfig, DecideConfig, IssuerConfig, ReloadConfig,
     },
     metrics::Metrics,
-    model::{BundleName, IssuerName},
+    model::{BundleName, IssuerName, SignedDuration},
     pap::Archive,
     pdp::Pdp,
     policy::TextLimits,
@@ -45,6 +46,8 @@ pub(super) struct Parts {
     pub(super) dev: bool,
     pub(super) recorder: Recorder,
     pub(super) metrics: Arc<Metrics>,
+    /// How long one question may take.
+    pub(super) deadline: Duration,
     pub(super) store: Arc<Store>,
     /// Where the rules for operators are; `None`: our own.
     pub(super) admin_bundle: Option<PathBuf>,
@@ -77,6 +80,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         dev,
         recorder,
         metrics,
+        deadline,
         store,
         admin_bundle,
     } = parts;
@@ -109,6 +113,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         };
         keepers.push(Keeper::start(keeping).await);
     }
+    let deadline = SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX);
     let pdp = Pdp::new(
         &bundles,
         default_bundle.clone(),
@@ -117,6 +122,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         Arc::clone(&tokens),
         recorder,
     )
+    .with_deadline(deadline, clock::now)
     .with_explanations_per_minute(explanations_per_minute);
     let pdp = Arc::new(pdp.with_store(Arc::clone(&store)));
     let desk = Desk {
@@ -152,6 +158,7 @@ fn compile_options(
         max_level: decide.max_level,
         gate: reload.gate,
         issuers: Some(bundle.issuers.clone().unwrap_or_else(trusted)),
+        candidates: limits.candidates,
         text: TextLimits {
             file_bytes: limits.bundle_bytes,
             policy_bytes: limits.policy_bytes,

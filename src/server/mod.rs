@@ -183,6 +183,7 @@ impl Server {
             dev,
             recorder: recorder.clone(),
             metrics: Arc::clone(&metrics),
+            deadline: limits.deadline,
             store: Arc::clone(&kept.store),
             admin_bundle,
         })

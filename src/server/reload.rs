@@ -256,6 +256,9 @@ impl Keeper {
             change = %publication.change,
             "bundle published"
         );
+        for fault in &publication.broad {
+            tracing::warn!(bundle = %self.with.name, "{fault}");
+        }
         if let Err(why) = &kept {
             tracing::error!(
                 bundle = %self.with.name,

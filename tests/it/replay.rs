@@ -134,10 +134,10 @@ async fn a_decision_whose_caller_hangs_up_is_recorded() {
     assert_eq!(log.matches("\"kind\":\"decision\"").count(), 1, "{log}");
 }
 
-/// So many as `DOORWARD_REPLAYS` says.
+/// So many as `REPLAYS` says.
 #[tokio::test]
 async fn a_recorded_decision_decided_again_is_the_same() {
-    let wanted = std::env::var("DOORWARD_REPLAYS").map_or(2_000, |it| it.parse().unwrap());
+    let wanted = std::env::var("REPLAYS").map_or(2_000, |it| it.parse().unwrap());
     let mut runner = TestRunner::new(Config::default());
     let (replayed, allows) = (Cell::new(0_usize), Cell::new(0_usize));
     while replayed.get() < wanted {

@@ -132,7 +132,7 @@ async fn best_effort_goes_on_after_a_failure_and_tells_the_gap() {
 /// In whatever crash, what was acknowledged is there, and the log is whole.
 #[tokio::test]
 async fn no_crash_loses_an_answered_decision() {
-    let runs = std::env::var("DOORWARD_CRASHES").map_or(60, |it| it.parse().unwrap());
+    let runs = std::env::var("LOG_CRASHES").map_or(60, |it| it.parse().unwrap());
     for seed in 1..=runs {
         let mut dice = Dice::new(seed);
         let kept = Kept::new();

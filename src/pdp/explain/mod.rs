@@ -293,7 +293,7 @@ impl Search<'_, '_> {
     fn decide(&self, state: &Supposed) -> Option<Decision> {
         self.spend()?;
         let action = self.supposing.action();
-        let request = state.request.clone();
+        let request = &state.request;
         let (snapshot, entities) = (self.snapshot, &state.entities);
         Some(conclude(
             snapshot, self.who, action, request, entities, self.now,

@@ -1,8 +1,8 @@
 //! Rules × request × entities → what holds.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
-use super::{CedarValue, Entities, Rule};
+use super::{CedarValue, Entities, Rule, glance::Glance};
 use crate::policy::evaluate::Request;
 use cedar_policy_core::{
     ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
@@ -10,7 +10,45 @@ use cedar_policy_core::{
     extensions::Extensions,
 };
 
-/// Evaluates rules for one request over one set of entities.
+/// Tells whether rules' conditions hold for one request over one set of entities: at a glance where
+/// that suffices, else by Cedar's evaluator, which is only set up when it is needed.
+///
+/// With the feature `public-cedar`, by [`super::public`] alone.
+pub(in crate::policy) struct Conditions<'r> {
+    request: &'r Request,
+    entities: &'r Entities,
+    glance: Glance<'r>,
+    evaluator: OnceCell<Evaluator<'r>>,
+}
+
+impl<'r> Conditions<'r> {
+    pub(in crate::policy) fn new(request: &'r Request, entities: &'r Entities) -> Self {
+        Self {
+            request,
+            entities,
+            glance: Glance::new(request, entities),
+            evaluator: OnceCell::new(),
+        }
+    }
+
+    /// Whether the rule's conditions hold.
+    pub(in crate::policy) fn hold(&self, rule: &Rule) -> Result<bool, RuleError> {
+        if cfg!(feature = "public-cedar") {
+            return super::public::holds(rule, self.request, self.entities);
+        }
+        let Some(conditions) = &rule.conditions else {
+            return Ok(true);
+        };
+        if let Some(holds) = self.glance.holds(conditions, &rule.slots) {
+            return Ok(holds);
+        }
+        self.evaluator
+            .get_or_init(|| Evaluator::new(self.request.clone(), self.entities))
+            .holds(conditions, &rule.slots)
+    }
+}
+
+/// Evaluates expressions of rules, as Cedar's authorizer does.
 pub(in crate::policy) struct Evaluator<'e>(evaluator::Evaluator<'e>);
 
 /// Why a rule could not be evaluated.
@@ -66,7 +104,7 @@ impl<'e> Evaluator<'e> {
     }
 }
 
-fn error_code(error: &EvaluationError) -> &'static str {
+pub(super) fn error_code(error: &EvaluationError) -> &'static str {
     match error {
         EvaluationError::EntityDoesNotExist(_) => "entity_missing",
         EvaluationError::EntityAttrDoesNotExist(_) | EvaluationError::RecordAttrDoesNotExist(_) => {

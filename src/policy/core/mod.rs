@@ -6,8 +6,10 @@
 
 mod entity;
 mod eval;
+mod glance;
 mod head;
 mod parts;
+mod public;
 mod seen;
 mod survey;
 mod text;
@@ -23,7 +25,7 @@ pub use cedar_policy_core::{
 
 pub(super) use entity::action_entities;
 pub use entity::{attribute, attributes, entities, entity, entity_references, find, uid};
-pub(super) use eval::{Evaluator, RuleError};
+pub(super) use eval::{Conditions, Evaluator, RuleError};
 pub(super) use head::{ActionScope, HeadPart, Scope};
 pub(super) use parts::Part;
 pub use parts::Truth;

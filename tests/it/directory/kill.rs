@@ -11,6 +11,7 @@ use std::{
 };
 
 use doorward::proto::v1::{ListEntitiesRequest, RevokeRequest, revoke_request::What};
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::{fit::kit, program::Program};
@@ -86,7 +87,7 @@ async fn a_server_that_is_killed_has_what_it_acknowledged() {
     let mut server = kit::program(root.path(), "", 1024);
     for life in 0..kills {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut writers = Vec::new();
+        let mut writers = JoinSet::new();
         for n in 0..6 {
             let name = format!("k{life}-{n}");
             let work = load(
@@ -95,7 +96,7 @@ async fn a_server_that_is_killed_has_what_it_acknowledged() {
                 Arc::clone(&told),
                 Arc::clone(&stop),
             );
-            writers.push(tokio::spawn(work));
+            writers.spawn(work);
         }
         let count = || {
             let told = told.lock().unwrap();
@@ -108,9 +109,7 @@ async fn a_server_that_is_killed_has_what_it_acknowledged() {
         tokio::time::sleep(Duration::from_millis(moment)).await;
         server.kill();
         stop.store(true, Ordering::Relaxed);
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        writers.join_all().await;
         server = kit::program(root.path(), "", 1024);
         let there = stored(&operator(&server).await).await;
         let lost: Vec<_> = {

@@ -17,10 +17,10 @@ use super::{
     restart::caller,
 };
 
-/// As often as `DOORWARD_KILLS` says.
+/// As often as `LOG_KILLS` says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answered_decision_is_missing_after_a_kill() {
-    let kills = std::env::var("DOORWARD_KILLS").map_or(4, |it| it.parse().unwrap());
+    let kills = std::env::var("LOG_KILLS").map_or(4, |it| it.parse().unwrap());
     let root = tempfile::tempdir().unwrap();
     let required =
         "[audit]\nmode = \"required\"\nsegment_bytes = 1048576\ncheckpoint_records = 50\n";
