@@ -1,4 +1,5 @@
-//! What a whole decision costs in the process, from the request to its record: `Pdp::answer`.
+//! What a whole decision costs in the process, from the request to its count: `Pdp::answer`, with the
+//! log off; `--bench audit` has what keeping records adds.
 //!
 //! `cargo bench --bench decide`
 
@@ -14,13 +15,12 @@ use common::{
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use doorward::{
-    audit::{self, Recorder},
+    audit::Recorder,
     authn::TokenScope,
     metrics::Metrics,
     model::{AccessToken, Outcome},
     server::clock,
 };
-use tempfile::TempDir;
 
 const SHAPE: Shape = Shape {
     policies: 10_000,
@@ -30,44 +30,25 @@ const SHAPE: Shape = Shape {
 
 fn decide(c: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let dir = TempDir::new().unwrap();
-    let metrics = || Arc::new(Metrics::new());
-    let log = dir.path().join("decisions.jsonl");
-    let (recorder, writer) = audit::open(&log, metrics(), clock::now).unwrap();
-    let writing = runtime.handle().clone();
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let writer = std::thread::Builder::new()
-        .spawn(move || {
-            writing.block_on(writer.run(async {
-                // An error means that the bench is over all the same.
-                drop(ended.await);
-            }))
-        })
-        .unwrap();
     let mut group = c.benchmark_group("decide");
-    for (audit, recorder) in [
-        ("log off", Recorder::counting(metrics(), clock::now)),
-        ("best effort", recorder),
-    ] {
-        let bench = Bench::new(SHAPE, recorder);
-        let ask = |token: &str| {
-            let request = request(token.to_owned(), doc("d1", 0));
-            let answer = runtime.block_on(bench.pdp.answer(request, clock::now()));
-            let answer = answer.unwrap();
-            assert_eq!(answer.decision().outcome, Outcome::Allow);
-            answer
-        };
-        let known = bench.issuer.token("alice", 0, clock::now());
-        group.bench_function(format!("cached, {audit}"), |b| {
-            b.iter(|| black_box(ask(black_box(&known))));
-        });
-        let fresh = || bench.issuer.token("alice", 0, clock::now());
-        group.bench_function(format!("uncached ES256, {audit}"), |b| {
-            b.iter_batched(fresh, |token| ask(&token), BatchSize::SmallInput);
-        });
-    }
+    let metrics = Arc::new(Metrics::new());
+    let bench = Bench::new(SHAPE, Recorder::counting(metrics, clock::now));
+    let ask = |token: &str| {
+        let request = request(token.to_owned(), doc("d1", 0));
+        let answer = runtime.block_on(bench.pdp.answer(request, clock::now()));
+        let answer = answer.unwrap();
+        assert_eq!(answer.decision().outcome, Outcome::Allow);
+        answer
+    };
+    let known = bench.issuer.token("alice", 0, clock::now());
+    group.bench_function("cached", |b| {
+        b.iter(|| black_box(ask(black_box(&known))));
+    });
+    let fresh = || bench.issuer.token("alice", 0, clock::now());
+    group.bench_function("uncached ES256", |b| {
+        b.iter_batched(fresh, |token| ask(&token), BatchSize::SmallInput);
+    });
     // What the one above has to be held against: the token alone.
-    let bench = Bench::new(SHAPE, Recorder::off());
     let keys = bench.keys();
     let fresh = || AccessToken::new(bench.issuer.token("alice", 0, clock::now()));
     group.bench_function("signature and claims of a token", |b| {
@@ -81,8 +62,6 @@ fn decide(c: &mut Criterion) {
         );
     });
     group.finish();
-    drop(end);
-    writer.join().unwrap().unwrap();
 }
 
 criterion_group!(benches, decide);

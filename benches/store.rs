@@ -5,9 +5,9 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    clippy::panic,
     clippy::cast_precision_loss,
-    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a bench measures time, and one that panics has failed"
 )]
 
@@ -166,7 +166,7 @@ fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
         (count as f64).powf(unit) as usize - 1
     };
     let context = Members::new();
-    let mut once = |n: usize| {
+    let once = |n: usize| {
         let uid = EntityRef::new("User", format!("user-{n}"));
         let who = Principal::vouched(known, &EntityFacts::bare(uid)).unwrap();
         let owner = doorward::model::Value::from("someone");

@@ -1,140 +1,431 @@
-//! The one task that appends records to the file.
+//! The one writer of the log: whatever waits becomes one group, is written, and in `required` mode
+//! synced, before anyone is told.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write as _},
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    borrow::Cow,
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
-use tokio::{sync::mpsc, task};
+use tokio::{
+    sync::mpsc,
+    task,
+    time::{MissedTickBehavior, interval},
+};
 
-use super::line;
+use super::{
+    AuditError, Queued, Reply, Shared,
+    blocks::{Beside, Written},
+    encode::{Encoded, encode, facts},
+    format::{Checkpoint, Entry, Gap, Pruned, Refusals, Repeated, Start, moment},
+    keys::{NodeKey, Pseudonyms},
+    redact::Redaction,
+};
 use crate::{
+    config::{AuditConfig, AuditMode},
+    ledger::{Group, Log, NotAppended},
     metrics::Metrics,
-    model::{Record, Timestamp},
+    model::{Cause, EntityRef, Facts, Outcome, Record, RecordOutcome, SubjectFacts, Timestamp},
 };
 
-/// Records written with one system call; what arrives meanwhile waits for the next.
-const BATCH: usize = 512;
+/// Records written together at most; what arrives meanwhile waits for the next group.
+const BATCH: usize = 1024;
+/// How often the counts of strangers are written, and unsynced records synced.
+const TICK: Duration = Duration::from_secs(1);
+/// Counts of strangers that wait for a disk that fails, in seconds.
+const CARRIED: usize = 60;
+/// Subjects whose denies are counted within one second.
+const SUBJECTS: usize = 4096;
+
+/// What a writer is made of.
+pub(super) struct Parts {
+    pub(super) log: Log,
+    pub(super) dir: PathBuf,
+    pub(super) records: mpsc::Receiver<Queued>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: fn() -> Timestamp,
+    pub(super) config: AuditConfig,
+    pub(super) configuration: String,
+}
 
 /// Writes what recorders hand over. Run it in one task, until its drain.
-#[derive(Debug)]
 pub struct Writer {
-    path: PathBuf,
-    file: File,
-    records: mpsc::Receiver<Record>,
-    /// Records lost since the last gap line.
-    lost: Arc<AtomicU64>,
-    metrics: Arc<Metrics>,
-    clock: fn() -> Timestamp,
-    /// The last write may have left half a line.
-    torn: bool,
+    parts: Parts,
+    key: NodeKey,
+    redaction: Option<Redaction>,
+    written: Written,
+    payload: Vec<u8>,
+    /// A start is due: of the process (`true`), or of a segment.
+    start: Option<bool>,
+    carried: Vec<Refusals>,
+    denies: HashMap<EntityRef, u64>,
+    ticked: Timestamp,
+    begun: Timestamp,
+    signed: Timestamp,
+    unsigned: u64,
+    /// The last write failed: each tick tries whether the next one does.
+    failing: bool,
+}
+
+/// A group on its way, and who waits for it.
+struct Turn {
+    group: Group,
+    replies: Vec<Reply>,
+    records: u64,
+    lost: u64,
+    weight: usize,
+    must_sync: bool,
+    repeats: HashMap<(EntityRef, Cause), Repeat>,
+}
+
+/// Denies of one subject above its rate.
+struct Repeat {
+    record: Box<Record>,
+    subject: SubjectFacts,
+    last: Timestamp,
+    ids: Vec<[u8; 16]>,
 }
 
 impl Writer {
-    pub(super) fn open(
-        path: &Path,
-        records: mpsc::Receiver<Record>,
-        lost: Arc<AtomicU64>,
-        metrics: Arc<Metrics>,
-        clock: fn() -> Timestamp,
-    ) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true).read(true);
-        // The log names people.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
+    pub(super) fn new(parts: Parts) -> Result<Self, AuditError> {
+        let key = NodeKey::open(&parts.dir)?;
+        let pseudonyms = Pseudonyms::open(&parts.dir)?;
+        let rules = &parts.config.redact;
+        let redaction = (!rules.is_empty()).then(|| Redaction::new(rules, pseudonyms));
+        let now = (parts.clock)();
         Ok(Self {
-            torn: ends_in_half_a_line(&mut file)?,
-            path: path.to_owned(),
-            file,
-            records,
-            lost,
-            metrics,
-            clock,
+            parts,
+            key,
+            redaction,
+            written: Written::default(),
+            payload: Vec::new(),
+            start: Some(true),
+            carried: Vec::new(),
+            denies: HashMap::new(),
+            ticked: now,
+            begun: now,
+            signed: now,
+            unsigned: 0,
+            failing: false,
         })
     }
 
-    /// Writes until `drain` resolves, then what is still queued, and flushes to the disk.
+    /// Goes on in a new segment.
+    #[cfg(test)]
+    pub(super) fn rotate_for_test(&mut self) {
+        self.parts.log.rotate();
+    }
+
+    /// Writes until `drain` resolves, then what is still queued, and signs the end.
     ///
     /// # Errors
-    /// When the last flush fails. A failed write in between loses its records, which the log and
-    /// the next gap line say, and writing goes on.
+    /// When the last records could not be written, or what is on the disk is unknown. A failed write in between is told to whoever
+    /// waits for it, or counted, and writing goes on.
     pub async fn run(mut self, drain: impl Future<Output = ()>) -> io::Result<()> {
         let mut drain = std::pin::pin!(drain);
         let mut draining = false;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
                 biased;
                 () = &mut drain, if !draining => {
                     draining = true;
-                    self.records.close();
+                    self.parts.records.close();
                 }
-                count = self.records.recv_many(&mut batch, BATCH) => {
-                    self = self.write(std::mem::take(&mut batch)).await?;
+                count = self.parts.records.recv_many(&mut batch, BATCH) => {
+                    self = self.off_thread(std::mem::take(&mut batch), count == 0).await?;
                     if count == 0 {
-                        return self.file.sync_all();
+                        let closed = self.parts.log.close();
+                        return match (closed, self.failing) {
+                            (Ok(()), true) => Err(io::Error::other("the last records could not be written")),
+                            (closed, _) => closed.map_err(io::Error::other),
+                        };
                     }
                 }
+                _ = tick.tick() => self = self.off_thread(Vec::new(), false).await?,
             }
         }
     }
 
-    /// Appends a batch off the async threads, since a disk may stall.
-    async fn write(mut self, batch: Vec<Record>) -> io::Result<Self> {
+    /// Writes off the async threads, since a disk may stall.
+    async fn off_thread(mut self, batch: Vec<Queued>, closing: bool) -> io::Result<Self> {
         task::spawn_blocking(move || {
-            self.append(&batch);
+            self.turn(batch, closing);
             self
         })
         .await
         .map_err(io::Error::other)
     }
 
-    fn append(&mut self, batch: &[Record]) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        let mut text = Vec::new();
-        if self.torn {
-            text.push(b'\n');
+    /// Writes one group.
+    fn turn(&mut self, batch: Vec<Queued>, closing: bool) {
+        let now = (self.parts.clock)();
+        let is_tick = closing || now.duration_since(self.ticked).unsigned_abs() >= TICK;
+        let mut turn = Turn {
+            group: self.parts.log.group(),
+            replies: Vec::new(),
+            records: 0,
+            lost: self.parts.shared.lost.swap(0, Ordering::Relaxed),
+            weight: 0,
+            must_sync: is_tick || self.parts.config.mode == AuditMode::Required,
+            repeats: HashMap::new(),
+        };
+        if let Some(process) = self.start {
+            self.add_start(&mut turn, now, process);
         }
-        let mut unwritable = 0;
-        for record in batch {
-            unwritable += u64::from(line::write_record(&mut text, record).is_err());
+        if turn.lost > 0 {
+            let time = moment(now);
+            let lost = turn.lost;
+            self.add(&mut turn, &Entry::Gap(Gap { time, lost }), None);
         }
-        if lost + unwritable > 0 {
-            let gap = line::write_gap(&mut text, (self.clock)(), lost + unwritable);
-            debug_assert!(gap.is_ok(), "a gap is two numbers");
-        }
-        if text.is_empty() {
-            return;
-        }
-        self.metrics.records_dropped(unwritable);
-        match self.file.write_all(&text) {
-            Ok(()) => self.torn = false,
-            Err(why) => {
-                let gone = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-                self.torn = true;
-                self.lost
-                    .fetch_add(lost.saturating_add(gone), Ordering::Relaxed);
-                self.metrics.records_dropped(gone - unwritable);
-                tracing::error!(path = %self.path.display(), error = %why, lost = gone, "decision log cannot be written");
+        for queued in batch {
+            match queued {
+                Queued::Record(record, reply) => {
+                    turn.weight += record.weight;
+                    turn.records += 1;
+                    turn.replies.extend(reply);
+                    self.add_record(&mut turn, record);
+                }
+                Queued::Prune {
+                    sequence,
+                    hash,
+                    reply,
+                } => {
+                    let time = moment(now);
+                    let pruned = Pruned {
+                        time,
+                        sequence,
+                        hash,
+                    };
+                    self.add(&mut turn, &Entry::Pruned(pruned), None);
+                    turn.replies.push(reply);
+                    turn.must_sync = true;
+                }
             }
         }
+        for (_, repeat) in std::mem::take(&mut turn.repeats) {
+            self.add_repeat(&mut turn, &repeat);
+        }
+        if is_tick {
+            self.ticked = now;
+            self.denies.clear();
+            let shared = &self.parts.shared;
+            let flood = shared
+                .flood
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(now);
+            self.carried.extend(flood);
+            for refusals in self.carried.clone() {
+                self.add(&mut turn, &Entry::Refusals(refusals), None);
+            }
+        }
+        if self.is_checkpoint_due(now, closing) || (is_tick && self.failing) {
+            self.add_checkpoint(&mut turn, now, closing);
+        }
+        self.finish(turn, now, is_tick);
+    }
+
+    /// Writes the group, tells whoever waits, and goes on in a new segment where it is time.
+    fn finish(&mut self, turn: Turn, now: Timestamp, is_tick: bool) {
+        let log = &mut self.parts.log;
+        let done = log.write(&turn.group).and_then(|()| match turn.must_sync {
+            true => log.sync(),
+            false => Ok(()),
+        });
+        let shared = &self.parts.shared;
+        shared.waiting.fetch_sub(turn.weight, Ordering::Relaxed);
+        if turn.group.size() > 0 {
+            let trouble = match &done {
+                Ok(()) => {
+                    if self.start.is_some() {
+                        (self.start, self.begun) = (None, now);
+                    }
+                    if is_tick {
+                        self.carried.clear();
+                    }
+                    None
+                }
+                Err(why) => {
+                    self.failed(why, turn.records, turn.lost);
+                    Some(why.to_string())
+                }
+            };
+            self.failing = trouble.is_some();
+            self.parts.metrics.log_failing(self.failing);
+            let place = self.parts.shared.trouble.lock();
+            *place.unwrap_or_else(PoisonError::into_inner) = trouble;
+        }
+        let told = done.clone().map_err(|why| why.to_string());
+        for reply in turn.replies {
+            // Whoever hung up does not need to know.
+            let _unheard = reply.send(told.clone());
+        }
+        if done.is_ok() && self.is_rotation_due(now) {
+            self.parts.log.rotate();
+            self.written.forget();
+            self.start = Some(false);
+            self.begun = now;
+            self.parts.shared.sealed.notify_one();
+        }
+    }
+
+    fn failed(&mut self, why: &NotAppended, records: u64, lost: u64) {
+        self.written.forget();
+        let keep = self.carried.len().saturating_sub(CARRIED);
+        self.carried.drain(..keep);
+        self.parts.metrics.records_dropped(records);
+        // In `required` mode nothing of it was answered.
+        let missing = match self.parts.config.mode {
+            AuditMode::Required => lost,
+            _ => lost + records,
+        };
+        self.parts.shared.lost.fetch_add(missing, Ordering::Relaxed);
+        tracing::error!(dir = %self.parts.dir.display(), error = %why, records, "the decision log cannot be written");
+    }
+
+    fn is_checkpoint_due(&self, now: Timestamp, closing: bool) -> bool {
+        let config = &self.parts.config;
+        let age = now.duration_since(self.signed).unsigned_abs();
+        self.unsigned > 0
+            && (closing
+                || self.unsigned >= config.checkpoint_records
+                || age >= config.checkpoint_every)
+    }
+
+    fn is_rotation_due(&self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.begun).unsigned_abs();
+        self.start.is_none() && (self.parts.log.is_full() || age >= self.parts.config.segment_age)
+    }
+
+    fn add(&mut self, turn: &mut Turn, entry: &Entry<'_>, beside: Option<&Beside>) {
+        let mut payload = std::mem::take(&mut self.payload);
+        if entry.encode(&mut payload).is_ok() {
+            let loose = beside.map_or(&[][..], |beside| &beside.bytes);
+            turn.group.add(&payload, loose);
+            self.unsigned += 1;
+        }
+        self.payload = payload;
+    }
+
+    fn add_start(&mut self, turn: &mut Turn, now: Timestamp, process: bool) {
+        let start = Start {
+            time: moment(now),
+            engine: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
+            configuration: Cow::Owned(self.parts.configuration.clone()),
+            key: self.key.public(),
+            process,
+        };
+        self.add(turn, &Entry::Start(start), None);
+    }
+
+    fn add_checkpoint(&mut self, turn: &mut Turn, now: Timestamp, closing: bool) {
+        let chain = turn.group.chain();
+        let mut checkpoint = Checkpoint {
+            time: moment(now),
+            sequence: chain.sequence,
+            hash: chain.hash,
+            closing,
+            signature: Vec::new(),
+        };
+        checkpoint.signature = self.key.sign(&checkpoint.message());
+        self.add(turn, &Entry::Checkpoint(checkpoint), None);
+        (self.signed, self.unsigned) = (now, 0);
+    }
+
+    fn add_record(&mut self, turn: &mut Turn, mut record: Box<Record>) {
+        let (facts, redacted) = facts(&mut record, self.redaction.as_ref());
+        let Some(record) = self.repeated(turn, record, &facts) else {
+            return;
+        };
+        let sequence = turn.group.chain().sequence + 1;
+        let redaction = self.redaction.as_ref().map(|_| redacted);
+        match encode(&record, &facts, redaction, sequence, &mut self.written) {
+            Ok(Encoded { payload, beside }) => {
+                turn.group.add(&payload, &beside.bytes);
+                self.written.wrote(sequence, &beside);
+                self.unsigned += 1;
+            }
+            Err(why) => tracing::error!(error = %why, "a decision cannot be encoded"),
+        }
+    }
+
+    /// Counts a deny; the record again unless its subject is denied more often than is recorded
+    /// one by one.
+    fn repeated(
+        &mut self,
+        turn: &mut Turn,
+        record: Box<Record>,
+        facts: &Facts,
+    ) -> Option<Box<Record>> {
+        let rate = self.parts.config.denies_per_second;
+        let cause = match &record.outcome {
+            RecordOutcome::Decision {
+                outcome: Outcome::Deny,
+                cause,
+                ..
+            } if rate > 0 => *cause,
+            _ => return Some(record),
+        };
+        let Some(subject) = &facts.subject else {
+            return Some(record);
+        };
+        let uid = &subject.entity.uid;
+        if self.denies.len() >= SUBJECTS && !self.denies.contains_key(uid) {
+            return Some(record);
+        }
+        let count = self.denies.entry(uid.clone()).or_default();
+        *count += 1;
+        if *count <= rate {
+            return Some(record);
+        }
+        let (last, id) = (record.time, *record.decision_id.as_bytes());
+        let key = (uid.clone(), cause);
+        let repeat = turn.repeats.entry(key).or_insert_with(|| Repeat {
+            subject: subject.clone(),
+            record,
+            last,
+            ids: Vec::new(),
+        });
+        repeat.last = last;
+        repeat.ids.push(id);
+        None
+    }
+
+    fn add_repeat(&mut self, turn: &mut Turn, repeat: &Repeat) {
+        let record = &repeat.record;
+        let RecordOutcome::Decision { cause, .. } = &record.outcome else {
+            return;
+        };
+        let sequence = turn.group.chain().sequence + 1;
+        let mut beside = Beside::default();
+        let Some(subject) = self.written.refer(&mut beside, sequence, &repeat.subject) else {
+            return;
+        };
+        let entry = Entry::Repeated(Repeated {
+            first: moment(record.time),
+            last: moment(repeat.last),
+            ids: repeat.ids.clone(),
+            caller: record.caller.as_ref().map(|it| Cow::Owned(it.to_string())),
+            bundle: record.bundle.as_ref().map(|it| Cow::Owned(it.to_string())),
+            cause: *cause,
+            subject,
+        });
+        self.add(turn, &entry, Some(&beside));
+        self.written.wrote(sequence, &beside);
     }
 }
 
-fn ends_in_half_a_line(file: &mut File) -> io::Result<bool> {
-    // A device or pipe has no end to look at.
-    if !file.metadata()?.is_file() || file.metadata()?.len() == 0 {
-        return Ok(false);
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer")
+            .field("dir", &self.parts.dir)
+            .finish_non_exhaustive()
     }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
 }

@@ -1,5 +1,6 @@
 //! What people type. One file for each verb; each returns how it ended.
 
+mod audit;
 mod backup;
 mod check;
 mod completions;
@@ -71,6 +72,9 @@ enum Verb {
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     #[command(subcommand)]
+    Audit(audit::Verb),
+    Why(audit::WhyArgs),
+    #[command(subcommand)]
     Schema(schema::Verb),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
@@ -96,6 +100,8 @@ pub fn main() -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::New(args) => new::run(args),
         Verb::Fmt(args) => fmt::run(args),
+        Verb::Audit(verb) => audit::run(verb),
+        Verb::Why(args) => audit::why(&args),
         Verb::Lint(args) => lint::run(args),
         Verb::Directory(verb) => directory::run(verb),
         Verb::Revoke(args) => revoke::run(args),

@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    AuditConfig, AuditMode, BundleConfig, CallerConfig, Config, ConfigError, DecideConfig,
-    IssuerConfig,
+    BundleConfig, CallerConfig, Config, ConfigError, DecideConfig, IssuerConfig,
     caller::check_caller_tokens,
     http,
     listen::{Protection, RawTls},
@@ -88,10 +87,7 @@ pub(super) fn check(raw: RawConfig, dir: &Path, dev: bool) -> Result<Config, Con
         tls,
         issuers,
         callers,
-        audit: AuditConfig {
-            mode: audit.mode.unwrap_or(AuditMode::BestEffort),
-            file: audit.file,
-        },
+        audit: audit.read().map_err(ConfigError::Invalid)?,
         decide: read_decide(&decide)?,
         reload: reload.read().map_err(ConfigError::Invalid)?,
         bundle_limits: bundle_limits.read().map_err(ConfigError::Invalid)?,

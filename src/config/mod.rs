@@ -1,5 +1,6 @@
 //! What the operator wrote: `RawConfig` → [`Config`], bounds checked, unknown keys refused.
 
+mod audit;
 mod caller;
 mod check;
 mod env;
@@ -16,6 +17,7 @@ mod reload;
 mod tests;
 mod text;
 
+pub use audit::{AuditConfig, AuditMode, Redact};
 pub use caller::{CallerConfig, Proof, RawCaller, TokenProof, VouchScope};
 pub use fetch::FetchConfig;
 pub use http::HttpConfig;
@@ -192,24 +194,6 @@ pub struct BundleConfig {
     pub audiences: Option<Vec<String>>,
     /// The callers that may ask it; `None`: all.
     pub callers: Option<Vec<CallerName>>,
-}
-
-/// What becomes of decision records.
-#[derive(Clone, Debug)]
-pub struct AuditConfig {
-    /// Whether they are kept.
-    pub mode: AuditMode,
-    /// The file they are appended to; `None`: `decisions.jsonl` in the data directory.
-    pub file: Option<PathBuf>,
-}
-
-/// How safe a record must be before its answer leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditMode {
-    /// Records may be lost under pressure; losses are counted.
-    BestEffort,
-    /// None are kept.
-    Off,
 }
 
 /// How strictly the server decides.

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use serde::Serialize;
 
 use super::{
-    AuditMode, CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, LimitsConfig, Preset,
-    Profile, TlsConfig,
+    CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, LimitsConfig, Preset, Profile,
+    TlsConfig,
+    audit::RawAudit,
     reload::{RawBundleLimits, RawReload},
 };
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
@@ -24,7 +25,7 @@ struct Shown<'a> {
     limits: Limits,
     #[serde(skip_serializing_if = "Option::is_none")]
     otlp: Option<Otlp<'a>>,
-    audit: Audit<'a>,
+    audit: RawAudit,
     decide: Decide,
     reload: RawReload,
     bundle_limits: RawBundleLimits,
@@ -88,13 +89,6 @@ struct Limits {
 struct Otlp<'a> {
     endpoint: &'a str,
     ratio: f64,
-}
-
-#[derive(Serialize)]
-struct Audit<'a> {
-    mode: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a Path>,
 }
 
 #[derive(Serialize)]
@@ -227,13 +221,7 @@ impl Config {
                 endpoint: &it.endpoint,
                 ratio: it.ratio,
             }),
-            audit: Audit {
-                mode: match self.audit.mode {
-                    AuditMode::BestEffort => "best_effort",
-                    AuditMode::Off => "off",
-                },
-                file: self.audit.file.as_deref(),
-            },
+            audit: RawAudit::shown(&self.audit),
             decide: Decide {
                 strict_errors: self.decide.strict_errors,
                 max_level: self.decide.max_level,

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    AuditMode,
+    audit::RawAudit,
     caller::RawCaller,
     http::{RawAuthzen, RawForwardAuth},
     identity::RawIdentityHeaders,
@@ -62,15 +62,6 @@ pub(super) struct RawBundle {
     pub(super) callers: Option<Vec<String>>,
 }
 
-/// `[audit]`.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawAudit {
-    #[serde(deserialize_with = "from_text")]
-    pub(super) mode: Option<AuditMode>,
-    pub(super) file: Option<PathBuf>,
-}
-
 /// `[decide]`.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -96,8 +87,6 @@ impl RawConfig {
                 self.listen.insecure = names.filter(|it| !it.is_empty()).collect();
             }
             "otlp.endpoint" => self.otlp.endpoint = Some(value.to_owned()),
-            "audit.mode" => self.audit.mode = Some(value.parse()?),
-            "audit.file" => self.audit.file = Some(PathBuf::from(value)),
             "authzen.url" => self.authzen.url = Some(value.to_owned()),
             "forward_auth.cookie" => self.forward_auth.cookie = Some(value.to_owned()),
             "decide.strict_errors" => {
@@ -112,6 +101,7 @@ impl RawConfig {
             }
             _ => {
                 let set = match key.split_once('.') {
+                    Some(("audit", key)) => self.audit.set(key, value),
                     Some(("reload", key)) => self.reload.set(key, value),
                     Some(("bundle_limits", key)) => self.bundle_limits.set(key, value),
                     _ => None,
@@ -127,7 +117,7 @@ impl RawConfig {
         let paths = [
             &mut self.bundle,
             &mut self.data,
-            &mut self.audit.file,
+            &mut self.audit.dir,
             &mut self.admin.bundle,
         ];
         if let Some(tls) = &mut self.tls {
@@ -136,23 +126,6 @@ impl RawConfig {
         let given = paths.into_iter().flatten();
         for path in given.chain(self.bundles.values_mut().map(|bundle| &mut bundle.path)) {
             *path = dir.join(&path);
-        }
-    }
-}
-
-impl FromStr for AuditMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "best_effort" => Ok(Self::BestEffort),
-            "off" => Ok(Self::Off),
-            "required" => Err(
-                "`required` needs the durable log, which this version does not have: \
-                 write `best_effort` or `off`"
-                    .to_owned(),
-            ),
-            _ => Err(format!("expected `best_effort` or `off`, not `{text}`")),
         }
     }
 }

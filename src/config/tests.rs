@@ -86,10 +86,17 @@ fn bad_values_are_refused_with_their_place_and_a_way_out() {
         &[":2:8: ", "`127.0.0.1:9191`", "`9191`"],
     );
     refused(
-        "[audit]\nmode = \"required\"",
-        &[":2:8: ", "durable log", "`best_effort`"],
+        "[audit]\nmode = \"loud\"",
+        &[":2:8: ", "`loud`", "`required`"],
     );
-    refused("[audit]\nmode = \"loud\"", &[":2:8: ", "`loud`"]);
+    refused(
+        "[audit]\nsegment_bytes = 7",
+        &["`audit.segment_bytes` is 7"],
+    );
+    refused(
+        "[audit]\nredact = [\"email\"]",
+        &["`audit.redact`", "`email`", "attribute:NAME"],
+    );
     refused(
         "[decide]\nmax_level = 17",
         &["`decide.max_level` is 17", "16"],
@@ -211,7 +218,8 @@ fn unknown_and_malformed_variables_are_refused_by_name() {
     for (name, value, says) in [
         ("DOORWARD_AUDIT__MODES", "off", "no setting"),
         ("DOORWARD_ISSUER", "x", "no setting"),
-        ("DOORWARD_AUDIT__MODE", "required", "durable log"),
+        ("DOORWARD_AUDIT__MODE", "loud", "`required`"),
+        ("DOORWARD_AUDIT__KEEP_AGE", "long", "a time"),
         ("DOORWARD_DECIDE__STRICT_ERRORS", "yes", "`true` or `false`"),
         ("DOORWARD_DECIDE__MAX_LEVEL", "many", "a number"),
         ("DOORWARD_LISTEN__PROBE", "here", "an address"),
@@ -242,14 +250,14 @@ fn paths_of_the_file_are_relative_to_it_and_those_of_flags_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let config = load_in(
         dir.path(),
-        "bundle = \"rules\"\n[audit]\nfile = \"log/decisions\"",
+        "bundle = \"rules\"\n[audit]\ndir = \"log/decisions\"",
         &[],
         &[("data", "state")],
         true,
     )
     .unwrap();
     assert_eq!(config.bundles[0].path, dir.path().join("rules"));
-    assert_eq!(config.audit.file, Some(dir.path().join("log/decisions")));
+    assert_eq!(config.audit.dir, Some(dir.path().join("log/decisions")));
     assert_eq!(config.data, Path::new("state"));
 }
 
@@ -261,10 +269,11 @@ fn the_printed_configuration_is_one() {
     let quiet = dev("[identity_headers]\nscopes = \"\"", &[], &[]).unwrap();
     let again = dev(&quiet.print(), &[], &[]).unwrap();
     assert_eq!(again.identity_headers, quiet.identity_headers);
-    let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\n[decide]\nmax_level = 2";
+    let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\nkeep_age = \"720h\"\nredact = [\"entity:User\", \"path\"]\n[decide]\nmax_level = 2";
     let printed = dev(written, &[], &[]).unwrap().print();
     let again = dev(&printed, &[], &[]).unwrap();
     assert_eq!(again.bundles.len(), 2);
+    assert_eq!(again.audit, dev(written, &[], &[]).unwrap().audit);
     assert_eq!(again.audit.mode, AuditMode::Off);
     assert_eq!(again.decide.max_level, 2);
     assert!(again.print().contains("max_level = 2"), "{printed}");

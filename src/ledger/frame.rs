@@ -6,16 +6,19 @@
 //! 8   sequence                   u64
 //! 16  durable                    u64   everything before this sequence was on the disk
 //! 24  hash of the record before  32
-//! 56  payload
+//! 56  length of the loose part   u32
+//! 60  payload, then the loose part
 //! ```
 //!
-//! A record's hash is the SHA-256 of its bytes from the sequence on.
+//! A record's hash is the SHA-256 of its bytes from the sequence on, without the loose part: that one
+//! can be erased later, and the chain still holds. Whoever needs it covered commits to it in the
+//! payload.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// Bytes of a record besides its payload.
-pub(super) const OVERHEAD: usize = 56;
-/// The largest payload, in bytes.
+pub(super) const OVERHEAD: usize = 60;
+/// The largest payload with its loose part, in bytes.
 pub const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 /// Where what the checksum covers begins.
 const COVERED: usize = 8;
@@ -31,22 +34,32 @@ pub struct Chain {
 
 /// A record as it stands in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    pub(super) sequence: u64,
-    pub(super) durable: u64,
-    pub(super) before: [u8; 32],
-    pub(super) payload: &'a [u8],
-    pub(super) hash: [u8; 32],
+pub struct Frame<'a> {
+    /// Its place in the order of all.
+    pub sequence: u64,
+    /// Everything before this sequence was on the disk when it was written.
+    pub durable: u64,
+    /// The hash of the record before.
+    pub before: [u8; 32],
+    /// What was appended.
+    pub payload: &'a [u8],
+    /// What the chain does not cover.
+    pub loose: &'a [u8],
+    /// What it commits to: its payload and everything before it.
+    pub hash: [u8; 32],
 }
 
 impl Frame<'_> {
     /// How many bytes it takes.
-    pub(super) fn size(&self) -> usize {
-        OVERHEAD + self.payload.len()
+    pub fn size(&self) -> usize {
+        OVERHEAD + self.payload.len() + self.loose.len()
     }
 
     /// Whether it is the record that follows `chain`.
-    pub(super) fn follows(&self, chain: &Chain) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn follows(&self, chain: &Chain) -> Result<(), String> {
         let expected = chain.sequence + 1;
         if self.sequence != expected {
             return Err(format!(
@@ -65,7 +78,7 @@ impl Frame<'_> {
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoFrame {
+pub enum NoFrame {
     /// They end before the record does, at this many bytes.
     Short(usize),
     /// They never were one, or are no more.
@@ -73,16 +86,25 @@ pub(super) enum NoFrame {
 }
 
 /// Appends the record that follows `chain` to `buffer`, and carries the chain on.
-pub(super) fn write(buffer: &mut Vec<u8>, chain: &mut Chain, durable: u64, payload: &[u8]) {
+pub(super) fn write(
+    buffer: &mut Vec<u8>,
+    chain: &mut Chain,
+    durable: u64,
+    payload: &[u8],
+    loose: &[u8],
+) {
     let sequence = chain.sequence + 1;
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let length = size(payload.len() + loose.len());
     let start = buffer.len();
     buffer.extend(length.to_le_bytes());
     buffer.extend([0; 4]);
     buffer.extend(sequence.to_le_bytes());
     buffer.extend(durable.to_le_bytes());
     buffer.extend(chain.hash);
+    buffer.extend(size(loose.len()).to_le_bytes());
     buffer.extend(payload);
+    buffer.extend(loose);
     let Some((head, covered)) = buffer
         .get_mut(start..)
         .and_then(|frame| frame.split_at_mut_checked(COVERED))
@@ -94,12 +116,33 @@ pub(super) fn write(buffer: &mut Vec<u8>, chain: &mut Chain, durable: u64, paylo
     }
     *chain = Chain {
         sequence,
-        hash: sha256(covered),
+        hash: sha256(
+            covered
+                .get(..covered.len() - loose.len())
+                .unwrap_or_default(),
+        ),
     };
 }
 
+/// Replaces what is loose in the record that begins `bytes`, whose chain stays as it is.
+pub fn loosen(bytes: &mut [u8], loose: impl FnOnce(&mut [u8])) -> Result<(), NoFrame> {
+    let (size, loose_bytes) = {
+        let frame = read(bytes)?;
+        (frame.size(), frame.loose.len())
+    };
+    let short = NoFrame::Short(size);
+    let whole = bytes.get_mut(..size).ok_or(short)?;
+    loose(whole.get_mut(size - loose_bytes..).ok_or(short)?);
+    let (head, covered) = whole.split_at_mut_checked(COVERED).ok_or(short)?;
+    *head.last_chunk_mut().ok_or(short)? = crc32fast::hash(covered).to_le_bytes();
+    Ok(())
+}
+
 /// How many bytes the record takes that begins `bytes`, by its own word.
-pub(super) fn size(bytes: &[u8]) -> Result<usize, NoFrame> {
+///
+/// # Errors
+/// [`NoFrame`].
+pub fn size(bytes: &[u8]) -> Result<usize, NoFrame> {
     let length = bytes.first_chunk().ok_or(NoFrame::Short(OVERHEAD))?;
     let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
     match length <= MAX_PAYLOAD {
@@ -109,7 +152,10 @@ pub(super) fn size(bytes: &[u8]) -> Result<usize, NoFrame> {
 }
 
 /// Reads the record that begins `bytes`.
-pub(super) fn read(bytes: &[u8]) -> Result<Frame<'_>, NoFrame> {
+///
+/// # Errors
+/// [`NoFrame`].
+pub fn read(bytes: &[u8]) -> Result<Frame<'_>, NoFrame> {
     let size = size(bytes)?;
     let short = NoFrame::Short(size);
     let whole = bytes.get(..size).ok_or(short)?;
@@ -121,12 +167,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<Frame<'_>, NoFrame> {
     let field = |from: usize| covered.get(from..).and_then(|rest| rest.first_chunk());
     let number = |from| field(from).map(|it| u64::from_le_bytes(*it));
     let before = covered.get(16..).and_then(|rest| rest.first_chunk());
+    let loose = covered.get(48..).and_then(|rest| rest.first_chunk());
+    let loose = loose.map(|it| usize::try_from(u32::from_le_bytes(*it)).unwrap_or(usize::MAX));
+    let damaged = NoFrame::Damaged("its parts are longer than it");
+    let hashed = covered.len().checked_sub(loose.ok_or(short)?);
+    let hashed = hashed
+        .filter(|it| *it >= OVERHEAD - COVERED)
+        .ok_or(damaged)?;
+    let (hashed, loose) = covered.split_at_checked(hashed).ok_or(damaged)?;
     Ok(Frame {
         sequence: number(0).ok_or(short)?,
         durable: number(8).ok_or(short)?,
         before: *before.ok_or(short)?,
-        payload: covered.get(OVERHEAD - COVERED..).ok_or(short)?,
-        hash: sha256(covered),
+        payload: hashed.get(OVERHEAD - COVERED..).ok_or(short)?,
+        loose,
+        hash: sha256(hashed),
     })
 }
 
@@ -147,8 +202,8 @@ mod tests {
 
     fn two() -> (Vec<u8>, Chain) {
         let (mut bytes, mut chain) = (Vec::new(), Chain::default());
-        write(&mut bytes, &mut chain, 1, b"first");
-        write(&mut bytes, &mut chain, 1, b"");
+        write(&mut bytes, &mut chain, 1, b"first", b"loose");
+        write(&mut bytes, &mut chain, 1, b"", b"");
         (bytes, chain)
     }
 
@@ -157,6 +212,7 @@ mod tests {
         let (bytes, end) = two();
         let first = read(&bytes).unwrap();
         assert_eq!((first.sequence, first.payload), (1, &b"first"[..]));
+        assert_eq!(first.loose, b"loose");
         assert_eq!(first.follows(&Chain::default()), Ok(()));
         let second = read(&bytes[first.size()..]).unwrap();
         let after = Chain {
@@ -179,6 +235,16 @@ mod tests {
             let found = read(&other);
             assert!(found.is_err(), "bit {bit} made {found:?}");
         }
+    }
+
+    #[test]
+    fn the_loose_part_can_be_erased_and_the_chain_holds() {
+        let (mut bytes, _) = two();
+        let before = read(&bytes).unwrap().hash;
+        loosen(&mut bytes, |loose| loose.fill(0)).unwrap();
+        let after = read(&bytes).unwrap();
+        assert_eq!((after.hash, after.payload), (before, &b"first"[..]));
+        assert_eq!(after.loose, [0; 5]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Begin a new epoch: what was written after this state elsewhere is not this log's future.
     pub new_epoch: bool,
+    /// Segments before those that are here were put away elsewhere, with another's knowledge.
+    pub begins_anywhere: bool,
     /// Appends that may wait for the writer, each of up to [`super::MAX_PAYLOAD`].
     pub queue: usize,
 }
@@ -33,6 +35,7 @@ impl Default for LogOptions {
         Self {
             segment_bytes: 64 * 1024 * 1024,
             new_epoch: false,
+            begins_anywhere: false,
             // More than one group of a busy server; a longer queue would only add to the wait.
             queue: 1024,
         }
@@ -79,7 +82,8 @@ pub enum LogError {
 }
 
 impl LogError {
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// What the disk refused to do, with which file.
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             doing,
             path: path.to_owned(),
@@ -102,6 +106,9 @@ pub struct Log {
     pub(super) dir: PathBuf,
     pub(super) tail: Tail,
     pub(super) options: LogOptions,
+    /// Everything before this sequence is durable.
+    pub(super) durable: u64,
+    pub(super) stopped: Option<String>,
     _lock: Lock,
 }
 
@@ -133,6 +140,8 @@ impl Log {
         let log = Self {
             disk,
             dir: dir.to_owned(),
+            durable: tail.chain.sequence + 1,
+            stopped: None,
             tail,
             options,
             _lock: lock,

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** what was acknowledged is on the disk; what is on the disk and damaged is refused.
 
+mod append;
 mod disk;
 mod frame;
 mod log;
@@ -21,11 +22,14 @@ pub(crate) mod testing;
 mod tests;
 mod writer;
 
+pub use append::Group;
 pub use disk::{Disk, DiskFile, Lock, RealDisk};
-pub use frame::{Chain, MAX_PAYLOAD};
+pub use frame::{
+    Chain, Frame, MAX_PAYLOAD, NoFrame, loosen, read as read_frame, size as frame_size,
+};
 pub use log::{Log, LogError, LogOptions, Opened};
 pub use reader::{Entry, Reader};
 pub use recover::{Cut, Recovery};
-pub use segment::{Epoch, SegmentInfo};
+pub use segment::{Epoch, HEADER, SegmentInfo, chain_before};
 pub use snapshot::{Each, SnapshotWriter};
 pub use writer::{Appended, Appender, Apply, NotAppended, Receipt, Writer};

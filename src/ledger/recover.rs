@@ -60,7 +60,7 @@ pub(super) fn recover(
         .map_or(0, |it| it.first);
     let mut cut = drop_unborn(disk, dir, &mut segments)?;
     let first = segments.first().map_or(snapshot + 1, |it| it.first);
-    if first > snapshot + 1 {
+    if first > snapshot + 1 && !options.begins_anywhere {
         let path = segment::path_of(dir, snapshot + 1);
         return Err(LogError::damaged(&path, 0, "the segment is missing"));
     }

@@ -11,7 +11,7 @@ use super::{
 /// The format of segments and snapshots.
 pub(super) const VERSION: u32 = 1;
 /// Bytes of a header.
-pub(super) const HEADER: usize = 76;
+pub const HEADER: usize = 76;
 const MAGIC: &[u8; 8] = b"DOORLOG\n";
 /// Where the checksum of a header stands.
 const CHECKSUM: usize = HEADER - 4;
@@ -97,6 +97,10 @@ impl Header {
                 read => filled += read,
             }
         }
+        Self::parse(path, &bytes).map(Some)
+    }
+
+    fn parse(path: &Path, bytes: &[u8; HEADER]) -> Result<Self, LogError> {
         let damaged = |why: &str| LogError::damaged(path, 0, why);
         let (covered, checksum) = bytes
             .split_last_chunk()
@@ -120,7 +124,7 @@ impl Header {
             });
         }
         let hash = covered.get(40..CHECKSUM).and_then(|it| it.first_chunk());
-        Ok(Some(Self {
+        Ok(Self {
             kind: match small(12) {
                 0 => Kind::Segment,
                 1 => Kind::Snapshot,
@@ -134,7 +138,22 @@ impl Header {
                 sequence: number(32),
                 hash: hash.copied().unwrap_or_default(),
             },
-        }))
+        })
+    }
+}
+
+/// The record before the first one of the segment that begins `bytes`; `path` is told in errors.
+///
+/// # Errors
+/// [`LogError`] when they are not the header of one.
+pub fn chain_before(path: &Path, bytes: &[u8]) -> Result<Chain, LogError> {
+    let header = bytes
+        .first_chunk::<HEADER>()
+        .map(|bytes| Header::parse(path, bytes))
+        .transpose()?;
+    match header {
+        Some(header) if header.kind == Kind::Segment => Ok(header.chain),
+        _ => Err(LogError::damaged(path, 0, "it is no segment of a log")),
     }
 }
 

@@ -71,7 +71,7 @@ impl SnapshotWriter {
     /// # Errors
     /// [`LogError::Io`].
     pub fn add(&mut self, payload: &[u8]) -> Result<(), LogError> {
-        frame::write(&mut self.buffer, &mut self.chain, 0, payload);
+        frame::write(&mut self.buffer, &mut self.chain, 0, payload, &[]);
         match self.buffer.len() >= CHUNK {
             true => self.flush(),
             false => Ok(()),

@@ -69,6 +69,23 @@ impl FakeDisk {
         self.state().syncs
     }
 
+    /// Another disk that holds the same, which goes its own way.
+    pub(crate) fn fork(&self) -> Self {
+        let state = self.state();
+        let node = |it: &Node| Node {
+            now: it.now.clone(),
+            durable: it.durable.clone(),
+            written: it.written.clone(),
+        };
+        Self(Arc::new(Mutex::new(State {
+            nodes: state.nodes.iter().map(node).collect(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            changes: state.changes.clone(),
+            ..State::default()
+        })))
+    }
+
     /// The power fails: of what was not synced, `chance` says for each sector whether it is there.
     pub(crate) fn crash(&self, chance: &mut dyn FnMut() -> bool) {
         let state = &mut *self.state();
@@ -375,4 +392,15 @@ impl Dice {
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
+}
+
+/// Appends a record as the log would: what whoever can write its files can do as well.
+pub(crate) fn forge(
+    buffer: &mut Vec<u8>,
+    chain: &mut super::Chain,
+    durable: u64,
+    payload: &[u8],
+    loose: &[u8],
+) {
+    super::frame::write(buffer, chain, durable, payload, loose);
 }

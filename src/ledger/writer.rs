@@ -5,10 +5,11 @@ use std::fmt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    frame::{self, Chain, MAX_PAYLOAD},
-    log::{Log, LogError},
+    append::Group,
+    frame::{Chain, MAX_PAYLOAD},
+    log::Log,
     reader::Entry,
-    segment::{self, Epoch},
+    segment::Epoch,
 };
 
 /// Bytes written with one sync; what waits beyond that is the next group.
@@ -156,23 +157,17 @@ pub struct Writer<A: Apply> {
     log: Log,
     queue: mpsc::Receiver<Message<A::Outcome>>,
     apply: A,
-    stopped: Option<String>,
 }
 
 pub(super) fn start<A: Apply>(log: Log, apply: A) -> (Appender<A::Outcome>, Writer<A>) {
     let (sender, queue) = mpsc::channel(log.options.queue.max(1));
-    let writer = Writer {
-        log,
-        queue,
-        apply,
-        stopped: None,
-    };
+    let writer = Writer { log, queue, apply };
     (Appender { queue: sender }, writer)
 }
 
 /// Records that are written together.
-struct Group<T> {
-    bytes: Vec<u8>,
+struct Gathered<T> {
+    group: Group,
     entries: Vec<Entry>,
     replies: Vec<Reply<T>>,
     rotate: bool,
@@ -191,28 +186,19 @@ impl<A: Apply> Writer<A> {
                 break;
             }
         }
-        match self.stopped.take() {
-            Some(why) => Err(why),
-            // The note alone was never synced; losing it loses nothing.
-            None => self.log.tail.head.sync().map_err(|why| why.to_string()),
-        }
+        self.log.close()
     }
 
     /// Writes one group, which begins with `first`; `true`: it was the last.
     fn turn(&mut self, first: Message<A::Outcome>) -> bool {
-        let Group {
-            bytes,
+        let Gathered {
+            group,
             entries,
             replies,
             rotate,
             end,
         } = self.gather(first);
-        let written = match &self.stopped {
-            Some(why) => Err(NotAppended::Stopped(why.clone())),
-            None if entries.is_empty() => Ok(()),
-            None => self.write(&bytes, &entries),
-        };
-        match written {
+        match self.log.append(&group) {
             Ok(()) => {
                 let outcomes = self.apply.apply(&entries);
                 let told = replies.into_iter().zip(&entries).zip(outcomes);
@@ -234,129 +220,49 @@ impl<A: Apply> Writer<A> {
                 }
             }
         }
-        let is_full = self.log.tail.offset >= self.log.options.segment_bytes;
-        if self.stopped.is_none() && (rotate || is_full) {
-            self.rotate();
+        if rotate || self.log.is_full() {
+            self.log.rotate();
         }
         end
     }
 
-    fn gather(&mut self, first: Message<A::Outcome>) -> Group<A::Outcome> {
-        let mut group = Group {
-            bytes: Vec::new(),
+    fn gather(&mut self, first: Message<A::Outcome>) -> Gathered<A::Outcome> {
+        let mut gathered = Gathered {
+            group: self.log.group(),
             entries: Vec::new(),
             replies: Vec::new(),
             rotate: false,
             end: false,
         };
-        let mut chain = self.log.tail.chain;
-        let durable = chain.sequence + 1;
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Append { payload, reply } => {
-                    frame::write(&mut group.bytes, &mut chain, durable, &payload);
-                    group.entries.push(Entry {
+                    let chain = gathered.group.add(&payload, &[]);
+                    gathered.entries.push(Entry {
                         sequence: chain.sequence,
                         hash: chain.hash,
-                        epoch: self.log.tail.epoch,
+                        epoch: self.log.epoch(),
                         payload,
                     });
-                    group.replies.push(reply);
+                    gathered.replies.push(reply);
                 }
-                Message::Rotate => group.rotate = true,
-                Message::End => group.end = true,
+                Message::Rotate => gathered.rotate = true,
+                Message::End => gathered.end = true,
             }
-            if group.rotate || group.end || group.bytes.len() >= GROUP {
+            if gathered.rotate || gathered.end || gathered.group.size() >= GROUP {
                 break;
             }
             next = self.queue.try_recv().ok();
         }
-        group
+        gathered
     }
-
-    fn write(&mut self, bytes: &[u8], entries: &[Entry]) -> Result<(), NotAppended> {
-        let tail = &mut self.log.tail;
-        if let Err(why) = tail.file.write_at(tail.offset, bytes) {
-            // Nothing was synced, so cutting it off leaves what was there before.
-            let cut = tail.file.truncate(tail.offset);
-            let cut = cut.and_then(|()| tail.file.sync());
-            return Err(match cut {
-                Ok(()) => {
-                    tracing::error!(%why, "cannot write the log; nothing of it was kept");
-                    NotAppended::Disk(why.to_string())
-                }
-                Err(again) => self.stop(format!("{why}, and then: {again}")),
-            });
-        }
-        if let Err(why) = tail.file.sync() {
-            return Err(self.stop(why.to_string()));
-        }
-        if let Some(last) = entries.last() {
-            tail.chain = Chain {
-                sequence: last.sequence,
-                hash: last.hash,
-            };
-        }
-        tail.offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if let Err(why) = segment::write_head(&mut *tail.head, tail.chain) {
-            tracing::warn!(%why, "cannot note how far the log is durable");
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, why: String) -> NotAppended {
-        tracing::error!(why, "the log stops: what is on the disk is unknown");
-        self.stopped = Some(why.clone());
-        NotAppended::Stopped(why)
-    }
-
-    /// Goes on in a new segment; where that fails, in the old one.
-    fn rotate(&mut self) {
-        let Log {
-            disk,
-            dir,
-            tail,
-            options,
-            ..
-        } = &mut self.log;
-        if tail.chain.sequence + 1 == first_of(&tail.path) {
-            return;
-        }
-        match segment::begin(&**disk, dir, tail.chain, tail.epoch) {
-            Ok((path, file)) => {
-                (tail.path, tail.file) = (path, file);
-                tail.offset = u64::try_from(segment::HEADER).unwrap_or(u64::MAX);
-            }
-            Err(why) => {
-                tracing::error!(%why, "cannot begin a segment; the old one goes on");
-                let path = segment::path_of(dir, tail.chain.sequence + 1);
-                let removed = match disk.remove(&path) {
-                    Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                    removed => removed.and_then(|()| disk.sync_dir(dir)),
-                };
-                if let Err(why) = removed {
-                    self.stop(LogError::io("remove", &path)(why).to_string());
-                } else {
-                    // Not at every group: as many bytes again first.
-                    options.segment_bytes = options.segment_bytes.saturating_mul(2);
-                }
-            }
-        }
-    }
-}
-
-/// The sequence that a segment's name says.
-fn first_of(path: &std::path::Path) -> u64 {
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    stem.and_then(|stem| stem.parse().ok()).unwrap_or(0)
 }
 
 impl<A: Apply> fmt::Debug for Writer<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("log", &self.log)
-            .field("stopped", &self.stopped)
             .finish_non_exhaustive()
     }
 }

@@ -40,6 +40,7 @@ pub struct Metrics {
     policies: Family<Policy, Counter>,
     policies_seen: AtomicUsize,
     records_dropped: Counter,
+    log_failing: Gauge,
     members_dropped: Family<Face, Counter>,
     latency: Family<Face, Histogram, Buckets>,
     stages: Family<Stage, Histogram, Buckets>,
@@ -81,6 +82,7 @@ impl Metrics {
             policies: Family::default(),
             policies_seen: AtomicUsize::new(0),
             records_dropped: Counter::default(),
+            log_failing: Gauge::default(),
             members_dropped: Family::default(),
             latency,
             stages,
@@ -114,6 +116,8 @@ impl Metrics {
         to.register("policies", help, it.policies.clone());
         let help = "Records that the decision log lost";
         to.register("records_dropped", help, it.records_dropped.clone());
+        let help = "Whether the decision log cannot be written";
+        to.register("decision_log_failing", help, it.log_failing.clone());
         let help = "Members of requests left out because the schema does not declare them";
         to.register("members_dropped", help, it.members_dropped.clone());
         let help = "From the arrival of a request to its record";
@@ -204,6 +208,11 @@ impl Metrics {
     /// Counts records that the decision log lost.
     pub fn records_dropped(&self, count: u64) {
         self.records_dropped.inc_by(count);
+    }
+
+    /// Says whether the decision log cannot be written.
+    pub fn log_failing(&self, failing: bool) {
+        self.log_failing.set(i64::from(failing));
     }
 
     /// Counts members of requests that were left out.

@@ -68,7 +68,9 @@ pub struct BatchRequest {
 }
 
 /// A protocol by which Doorward is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Face {
     /// `doorward.v1.DecisionService`.
@@ -198,7 +200,7 @@ pub struct HttpAsk {
 }
 
 /// An entity with what someone states about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct EntityFacts {
     /// Which entity.
     pub uid: EntityRef,
@@ -206,6 +208,18 @@ pub struct EntityFacts {
     pub attributes: Members,
     /// Parents in the hierarchy.
     pub parents: Vec<EntityRef>,
+}
+
+impl Question {
+    /// Takes the question out and leaves an empty one.
+    pub fn take(&mut self) -> Self {
+        let empty = NamedQuestion {
+            action: String::new(),
+            properties: Members::new(),
+            resource: EntityFacts::bare(EntityRef::new("", "")),
+        };
+        std::mem::replace(self, Self::Named(empty))
+    }
 }
 
 impl EntityFacts {

@@ -71,6 +71,28 @@ impl DecisionId {
     }
 }
 
+impl DecisionId {
+    /// The id of these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
+    /// Its bytes, which sort as the id does.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl std::str::FromStr for DecisionId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let id = uuid::Uuid::try_parse(text);
+        id.map(Self)
+            .map_err(|_| format!("expected a decision id, not `{}`", text.escape_debug()))
+    }
+}
+
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

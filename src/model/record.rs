@@ -1,16 +1,17 @@
 //! What the decision log keeps.
 
-use serde::Serialize;
+use std::net::IpAddr;
 
 use super::{
-    BundleName, CallerName, Cause, Decision, DecisionId, Digest, EvaluationFault, Face, Obligation,
-    Outcome, Reason, Refusal, Revision, Timestamp,
+    BundleName, CallerName, Cause, Decision, DecisionId, Digest, EvaluationFault, Evidence, Face,
+    Obligation, Outcome, Reason, Refusal, Revision, Timestamp,
 };
 
-/// One line of the decision log: a decision or a refusal, with enough to find out why.
+/// A decision or a refusal, with enough to find out why and to decide it again.
 ///
-/// Holds no credential, no claim that the bundle does not map, and no header.
-#[derive(Clone, Debug, Serialize)]
+/// Holds no credential, no claim that the bundle does not map, and no header or parameter that the
+/// action does not declare.
+#[derive(Debug)]
 pub struct Record {
     /// When it was decided.
     pub time: Timestamp,
@@ -19,45 +20,33 @@ pub struct Record {
     /// The face it was asked through.
     pub face: Face,
     /// Who asked, once known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<CallerName>,
+    /// Where it was asked from, when over TCP.
+    pub peer: Option<IpAddr>,
     /// The asker's own id of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The bundle, once chosen.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleName>,
     /// That bundle's digest.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle_digest: Option<Digest>,
+    /// Whether a forbid that failed denied.
+    pub strict_errors: bool,
     /// The revision of stored data.
     pub revision: Revision,
-    /// The first 16 hexadecimal digits of the token's SHA-256.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// The token's `jti`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_id: Option<String>,
-    /// The principal, once known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
-    /// The action, once known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action: Option<String>,
-    /// The resource, once known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
     /// How many members were left out because the schema does not declare them.
-    #[serde(skip_serializing_if = "is_zero")]
     pub undeclared: usize,
+    /// Somebody is known to have asked or to be asked about, so that it is no stranger's noise.
+    pub known: bool,
     /// What came of it.
-    #[serde(flatten)]
     pub outcome: RecordOutcome,
     /// Whether it was asked for to be explained: nobody was let in by it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub explained: bool,
     /// From the request's arrival to this record, in microseconds.
     pub latency_us: u64,
+    /// How much memory those facts take until they are written, in bytes, roughly.
+    pub weight: usize,
+    /// The facts that it stands on.
+    pub evidence: Evidence,
 }
 
 impl Record {
@@ -74,31 +63,25 @@ impl Record {
             decision_id,
             face,
             caller: None,
+            peer: None,
             request_id,
             bundle: None,
             bundle_digest: None,
+            strict_errors: false,
             revision: Revision::default(),
-            token: None,
-            token_id: None,
-            principal: None,
-            action: None,
-            resource: None,
             undeclared: 0,
+            known: false,
             outcome: RecordOutcome::of_refusal(refusal),
             explained: false,
             latency_us: 0,
+            weight: 0,
+            evidence: Evidence::None,
         }
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
-}
-
 /// What came of a request.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Clone, Debug)]
 pub enum RecordOutcome {
     /// It was decided.
     Decision {
@@ -109,10 +92,8 @@ pub enum RecordOutcome {
         /// The policies that determined it.
         reasons: Vec<Reason>,
         /// Policies that failed.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
         errors: Vec<EvaluationFault>,
         /// What was demanded of the caller.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
         obligations: Vec<Obligation>,
     },
     /// It was refused.

@@ -8,7 +8,7 @@ pub type Members = BTreeMap<String, Value>;
 /// A fact's value: the union of what JSON and the wire can say.
 ///
 /// It has no Cedar type yet; `policy::typing` reads it in the light of the schema.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Value {
     /// JSON's `null`: the fact is absent.
     Null,
@@ -86,6 +86,33 @@ impl Value {
     }
 }
 
+impl Value {
+    /// The value in JSON for people and other programs; an entity is `{"type", "id"}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Long(value) => (*value).into(),
+            Self::Number(value) => (*value).into(),
+            Self::String(text)
+            | Self::Ip(text)
+            | Self::Decimal(text)
+            | Self::Datetime(text)
+            | Self::Duration(text) => text.as_str().into(),
+            Self::Entity(uid) => serde_json::json!({ "type": uid.type_name, "id": uid.id }),
+            Self::Set(values) => values.iter().map(Self::to_json).collect(),
+            Self::Record(members) => members_to_json(members),
+        }
+    }
+}
+
+/// Members as a JSON object.
+pub fn members_to_json(members: &Members) -> serde_json::Value {
+    let members = members.iter();
+    let members = members.map(|(name, value)| (name.clone(), value.to_json()));
+    serde_json::Value::Object(members.collect())
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::String(text.to_owned())
@@ -139,7 +166,9 @@ impl From<&Value> for serde_json::Value {
 }
 
 /// Names one entity: a type, bare or full, and an id that is any text.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct EntityRef {
     /// The entity type, as `User` or `Shop::User`.
     pub type_name: String,

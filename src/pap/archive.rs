@@ -97,6 +97,11 @@ impl Archive {
         }))
     }
 
+    /// The files of a bundle that was published, if they are still here and whole.
+    pub fn files(&self, digest: Digest) -> Option<BundleFiles> {
+        self.read(&digest.to_string())
+    }
+
     fn holds(&self, digest: Digest) -> bool {
         self.read(&digest.to_string()).is_some()
     }

@@ -6,9 +6,12 @@ use std::{
 };
 
 use super::{Answer, Pdp, Refused};
-use crate::model::{
-    AccessRequest, BatchRequest, CallerCredential, DecisionId, Record, RecordOutcome, Refusal,
-    Subject, Timestamp,
+use crate::{
+    audit::Receipt,
+    model::{
+        AccessRequest, BatchRequest, CallerCredential, DecisionId, Record, RecordOutcome, Refusal,
+        Subject, Timestamp,
+    },
 };
 
 /// Questions decided before others get their turn on the thread: some 200 µs of work.
@@ -51,11 +54,11 @@ impl Pdp {
             }
             breathe(n).await;
         }
-        let mut answers = Vec::with_capacity(batch.asks.len());
+        let mut waiting = Vec::with_capacity(batch.asks.len());
         for (n, ask) in batch.asks.iter_mut().enumerate() {
             breathe(n).await;
             if let Some(refusal) = behind.remove(&n) {
-                answers.push(Err(self.refuse_one(ask, refusal, now)));
+                waiting.push(self.refuse_one(ask, refusal, now));
                 continue;
             }
             // What a panic may leave half done is this view's list of worlds, which grows by whole
@@ -65,9 +68,14 @@ impl Pdp {
                 let refusal = Refusal::Unavailable {
                     detail: "the question made its handler panic".to_owned(),
                 };
-                Err(self.refuse_one(ask, refusal, now))
+                self.refuse_one(ask, refusal, now)
             });
-            answers.push(answer);
+            waiting.push(answer);
+        }
+        // All of their records are on their way before any is waited for.
+        let mut answers = Vec::with_capacity(waiting.len());
+        for (answered, receipt) in waiting {
+            answers.push(self.when_durable(answered, receipt).await);
         }
         Ok(answers)
     }
@@ -95,11 +103,16 @@ impl Pdp {
         Refused::new(decision_id, refusal)
     }
 
-    fn refuse_one(&self, ask: &AccessRequest, refusal: Refusal, now: Timestamp) -> Refused {
+    fn refuse_one(
+        &self,
+        ask: &mut AccessRequest,
+        refusal: Refusal,
+        now: Timestamp,
+    ) -> (Result<Answer, Refused>, Receipt) {
         let decision_id = DecisionId::new(now);
         let outcome = RecordOutcome::of_refusal(&refusal);
-        self.recorder
-            .record(super::Trace::default().into_record(ask, decision_id, now, outcome));
-        Refused::new(decision_id, refusal)
+        let record = super::Trace::default().into_record(ask, decision_id, now, outcome);
+        let receipt = self.recorder.submit(record);
+        (Err(Refused::new(decision_id, refusal)), receipt)
     }
 }

@@ -7,6 +7,7 @@ mod batch;
 mod decide;
 mod explain;
 mod rehearse;
+mod replay;
 mod trace;
 mod world;
 
@@ -16,14 +17,14 @@ pub use decide::{Decided, decide};
 use explain::Explaining;
 pub use explain::{Explained, Explanation, Flip, Telling, explain};
 pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
-use trace::Trace;
+pub use replay::{NotReplayed, replay, replay_with};
 pub use world::{View, World};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    audit::{Recorder, TRACE},
-    authn::{Caller, Callers, TokenScope, TokenVerifier},
+    audit::{Receipt, Recorder, TRACE},
+    authn::{Caller, Callers, Identity, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
@@ -32,6 +33,7 @@ use crate::{
         SignedDuration, Subject, Timestamp,
     },
     pip::{Asked, LivePrincipals, Principal, drop_undeclared},
+    policy::core::Uid,
     store::{Reach, Store, Version},
 };
 
@@ -70,6 +72,24 @@ struct PerBundle {
     audiences: Option<Vec<String>>,
     callers: Option<Vec<CallerName>>,
     principals: LivePrincipals,
+}
+
+/// The caller without a credential.
+const ANONYMOUS: &str = "anonymous";
+
+/// What is known of a request when it ends, for its record.
+#[derive(Default)]
+struct Trace {
+    caller: Option<CallerName>,
+    world: Option<World>,
+    identity: Option<Identity>,
+    principal: Option<Arc<Principal>>,
+    resolved: Option<(Uid, Uid)>,
+    peer: Option<String>,
+    undeclared: usize,
+    /// When the last of its stages began.
+    began: Option<Timestamp>,
+    explained: bool,
 }
 
 impl Pdp {
@@ -174,7 +194,24 @@ impl Pdp {
             (Ok(_), Some(revision)) => self.reach(view, revision).await.and(caller),
             _ => caller,
         };
-        self.answer_in(view, caller.as_ref(), &mut ask, now)
+        let (answered, receipt) = self.answer_in(view, caller.as_ref(), &mut ask, now);
+        self.when_durable(answered, receipt).await
+    }
+
+    /// The answer leaves once its record is as safe as `audit.mode` promises.
+    async fn when_durable(
+        &self,
+        answered: Result<Answer, Refused>,
+        receipt: Receipt,
+    ) -> Result<Answer, Refused> {
+        let Err(refusal) = receipt.durable().await else {
+            return answered;
+        };
+        let decision_id = match &answered {
+            Ok(answer) => answer.decision_id,
+            Err(refused) => refused.decision_id,
+        };
+        Err(Refused::new(decision_id, refusal))
     }
 
     /// Waits until what `view` has stored is of this revision or later.
@@ -230,12 +267,9 @@ impl Pdp {
         caller: Result<&Caller, &Refusal>,
         ask: &mut AccessRequest,
         now: Timestamp,
-    ) -> Result<Answer, Refused> {
+    ) -> (Result<Answer, Refused>, Receipt) {
         let decision_id = DecisionId::new(now);
-        let mut trace = Trace {
-            only_counted: !self.recorder.keeps(),
-            ..Trace::default()
-        };
+        let mut trace = Trace::default();
         let result = caller
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
@@ -243,9 +277,9 @@ impl Pdp {
             Ok(answer) => RecordOutcome::of_decision(answer.decision()),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
-        self.recorder
-            .record(trace.into_record(ask, decision_id, now, outcome));
-        result.map_err(|refusal| Refused::new(decision_id, refusal))
+        let receipt = (self.recorder).submit(trace.into_record(ask, decision_id, now, outcome));
+        let answered = result.map_err(|refusal| Refused::new(decision_id, refusal));
+        (answered, receipt)
     }
 
     fn try_answer(
@@ -267,9 +301,8 @@ impl Pdp {
         let decided = tracing::debug_span!(target: TRACE, "decide")
             .in_scope(|| decide_within(world.known(), &who, asked, now, &expired))?;
         self.recorder.lap("decide", began);
-        let keeps = !trace.only_counted;
-        trace.action = keeps.then(|| decided.action.to_string());
-        trace.resource = keeps.then(|| decided.resource.to_string());
+        trace.peer = asked.peer.map(str::to_owned);
+        trace.resolved = Some((decided.action, decided.resource));
         Ok(Answer {
             decision_id,
             may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
@@ -322,7 +355,7 @@ impl Pdp {
         }
         let who = tracing::debug_span!(target: TRACE, "authenticate")
             .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
-        trace.principal = (!trace.only_counted).then(|| who.uid().to_string());
+        trace.principal = Some(Arc::clone(&who));
         Ok((world, who))
     }
 
@@ -379,9 +412,6 @@ impl Pdp {
                     .verify(token, &scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = identity.claims();
-                if !trace.only_counted {
-                    trace.token_id = claims.jti.clone();
-                }
                 check_revoked(world, claims)?;
                 let who = world.principals.of_claims(&world.snapshot, claims);
                 trace.identity = Some(identity);
@@ -397,7 +427,6 @@ impl Pdp {
                         .keys
                         .vouched(members.clone(), &scope, now)
                         .map_err(Refusal::Unauthenticated)?;
-                    trace.token_id = claims.jti.clone();
                     check_revoked(world, &claims)?;
                     Principal::of_claims(world.known(), claims).map(Arc::new)
                 }

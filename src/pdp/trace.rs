@@ -1,77 +1,75 @@
-//! What is known of a request, for its record.
+//! What is known of a request when it ends, as its record.
 
-use super::World;
+use super::{ANONYMOUS, Trace};
 use crate::{
-    authn::Identity,
-    model::{AccessRequest, CallerName, DecisionId, Question, Record, RecordOutcome, Timestamp},
+    model::{
+        AccessRequest, DecisionId, Evidence, Facts, Record, RecordOutcome, Revision, Timestamp,
+    },
+    pip::Told,
 };
 
-/// What is known of a request when it ends, for its record.
-#[derive(Default)]
-pub(super) struct Trace {
-    pub(super) caller: Option<CallerName>,
-    pub(super) world: Option<World>,
-    pub(super) identity: Option<Identity>,
-    pub(super) token_id: Option<String>,
-    pub(super) principal: Option<String>,
-    pub(super) action: Option<String>,
-    pub(super) resource: Option<String>,
-    pub(super) undeclared: usize,
-    /// Its record is counted and not kept, so nobody reads its texts.
-    pub(super) only_counted: bool,
-    /// When the last of its stages began.
-    pub(super) began: Option<Timestamp>,
-    pub(super) explained: bool,
-}
-
 impl Trace {
+    /// Takes what was asked out of `ask`: the facts go to the writer as they are, and become a record
+    /// there.
     pub(super) fn into_record(
         self,
-        ask: &AccessRequest,
+        ask: &mut AccessRequest,
         decision_id: DecisionId,
         now: Timestamp,
         outcome: RecordOutcome,
     ) -> Record {
-        let as_asked = || match &ask.question {
-            Question::Named(named) => (named.action.clone(), named.resource.uid.to_string()),
-            Question::Http(http) => (
-                http.request.method().to_owned(),
-                http.request.path().to_owned(),
-            ),
+        let Self {
+            caller,
+            world,
+            identity,
+            principal,
+            resolved,
+            peer,
+            undeclared,
+            began: _,
+            explained,
+        } = self;
+        let (bundle, snapshot, revision) = match world {
+            Some(world) => (Some(world.bundle), Some(world.snapshot), world.revision),
+            None => (None, None, Revision::default()),
         };
-        let (action, resource) = match (self.action, self.resource) {
-            (None, None) if !self.only_counted => {
-                let (action, resource) = as_asked();
-                (Some(action), Some(resource))
-            }
-            known => known,
+        // An anonymous caller and a token that was refused are anyone's noise.
+        let named = caller.as_ref().is_some_and(|it| it.as_str() != ANONYMOUS);
+        let rejected = matches!(&outcome, RecordOutcome::Refusal { refusal, .. } if *refusal == "unauthenticated");
+        let told = Told {
+            question: ask.question.take(),
+            entities: std::mem::take(&mut ask.entities),
+            context: std::mem::take(&mut ask.context),
+            peer,
+            resolved,
         };
+        let weight = told.weight();
         Record {
             time: now,
             decision_id,
             face: ask.face,
-            caller: self.caller,
-            request_id: ask.request_id.clone(),
-            bundle: self.world.as_ref().map(|world| world.bundle.clone()),
-            bundle_digest: self.world.as_ref().map(|world| world.snapshot.digest),
-            revision: self
-                .world
-                .as_ref()
-                .map(|world| world.revision.clone())
-                .unwrap_or_default(),
-            token: self
-                .identity
-                .as_ref()
-                .filter(|_| !self.only_counted)
-                .map(|identity| identity.fingerprint().to_owned()),
-            token_id: self.token_id,
-            principal: self.principal,
-            action,
-            resource,
-            undeclared: self.undeclared,
+            caller,
+            peer: ask.credential.peer.map(|peer| peer.ip()),
+            request_id: ask.request_id.take(),
+            bundle,
+            bundle_digest: snapshot.as_ref().map(|snapshot| snapshot.digest),
+            strict_errors: snapshot.as_ref().is_some_and(|it| it.strict_errors),
+            revision,
+            undeclared,
+            known: principal.is_some() || (named && !rejected),
             outcome,
-            explained: self.explained,
+            explained,
             latency_us: 0,
+            weight,
+            evidence: Evidence::Later(Box::new(move || Facts {
+                subject: principal.map(|principal| {
+                    let mut facts = principal.facts();
+                    facts.token_id = principal.claims().and_then(|claims| claims.jti.clone());
+                    facts.fingerprint = identity.map(|it| it.fingerprint().to_owned());
+                    facts
+                }),
+                asked: Some(told.facts(snapshot.as_deref())),
+            })),
         }
     }
 }

@@ -9,6 +9,7 @@ mod gather;
 mod principal;
 mod principals;
 mod question;
+mod recorded;
 mod slice;
 mod stored;
 mod suppose;
@@ -18,6 +19,7 @@ pub use gather::{Gathered, gather};
 pub use principal::Principal;
 pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};
+pub use recorded::{Told, asked_again};
 pub use stored::{
     DirectoryView, Known, Storable, facts_of, live_parents, stamp, storable, storable_key,
     suppose_directory,

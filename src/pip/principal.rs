@@ -113,7 +113,7 @@ impl Principal {
         Self::new(known, Stated::bare(uid), None, true)
     }
 
-    fn new(
+    pub(super) fn new(
         known: Known<'_>,
         stated: Stated,
         claims: Option<Arc<Claims>>,

@@ -57,6 +57,11 @@ impl<'w> Known<'w> {
         self.snapshot
     }
 
+    /// Whether it knows all that the rules may look at: a directory is there, or none is used.
+    pub fn is_whole(self) -> bool {
+        self.directory.is_some() || !self.snapshot.sources.uses_directory()
+    }
+
     /// An entity by name, shared and never copied.
     ///
     /// # Errors

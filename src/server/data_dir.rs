@@ -33,6 +33,17 @@ pub fn prepare(data: &Path, dev: bool) -> Result<(), ServerError> {
     }
 }
 
+/// Names a text, as the configuration that a server runs with.
+pub(super) fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn is_empty(dir: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(dir)?.next().is_none())
 }
@@ -50,7 +61,7 @@ mod tests {
         assert!(matches!(prepare(&dev, false), Err(ServerError::DevData(_))));
 
         prepare(&production, false).unwrap();
-        fs::write(production.join("decisions.jsonl"), "").unwrap();
+        fs::write(production.join("publications.jsonl"), "").unwrap();
         prepare(&production, false).unwrap();
         assert!(matches!(
             prepare(&production, true),

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     admin::RulesFault,
+    audit::AuditError,
     authn::{DevFault, KeysFault},
     config::ListenAddress,
     store::StoreError,
@@ -46,13 +47,8 @@ pub enum ServerError {
     )]
     NotDevData(PathBuf),
     /// The decision log cannot be opened.
-    #[error("cannot write the decision log `{}`: {source}", path.display())]
-    Audit {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("cannot open the decision log: {0}")]
+    Audit(AuditError),
     /// The keys of an issuer cannot be had.
     #[error(transparent)]
     Keys(#[from] KeysFault),

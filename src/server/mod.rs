@@ -6,6 +6,7 @@
 mod backup;
 pub mod clock;
 mod data_dir;
+mod decision_log;
 mod engine;
 mod error;
 mod example;
@@ -25,16 +26,16 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
 use crate::{
     admin::probe,
-    audit::{self, Recorder, Writer},
+    audit::{self, Recorder},
     authn::DevIssuer,
-    config::{AuditConfig, AuditMode, Config, LimitsConfig, ListenAddress, ListenConfig},
+    config::{Config, LimitsConfig, ListenAddress, ListenConfig},
     metrics::Metrics,
     pep::{
         admission::{Admission, Bounds},
@@ -91,7 +92,7 @@ pub struct Server {
     waiting: Waiting,
     engine: Engine,
     recorder: Recorder,
-    writer: Option<Writer>,
+    log: Option<(audit::Writer, audit::Sealer)>,
     metrics: Arc<Metrics>,
 }
 
@@ -101,6 +102,7 @@ impl Server {
     /// # Errors
     /// [`ServerError`] with what is wrong and how to change it.
     pub async fn open(config: Config) -> Result<Self, ServerError> {
+        let configuration = data_dir::digest(&config.print());
         let Config {
             bundles,
             default_bundle,
@@ -167,7 +169,7 @@ impl Server {
         let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
         let admin = bind(admin, operated, "--admin").await?;
         let kept = store::open(data.clone()).await?;
-        let (recorder, writer) = open_audit(audit, &data, &metrics)?;
+        let (recorder, log) = decision_log::open(&audit, &data, configuration, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
             default_bundle,
@@ -198,7 +200,7 @@ impl Server {
             waiting,
             engine,
             recorder,
-            writer,
+            log,
             metrics,
         })
     }
@@ -244,17 +246,22 @@ impl Server {
                     desk,
                 },
             recorder,
-            writer,
+            log,
             metrics,
         } = self;
         let (phase, _) = watch::channel(Phase::Serving);
         let health = HealthReporter::new();
         let mut tasks = Tasks::default();
 
-        if let Some(writer) = writer {
+        if let Some((writer, sealer)) = log {
             let drain = reached(&phase, Phase::Draining);
             tasks.spawn("decision log", async move {
                 writer.run(drain).await.map_err(|why| why.to_string())
+            });
+            let end = reached(&phase, Phase::Closing);
+            tasks.spawn("decision log segments", async move {
+                sealer.run(end).await;
+                Ok(())
             });
         }
         let ledger = store::run(keeping).map_err(ServerError::Threads)?;
@@ -282,7 +289,7 @@ impl Server {
             tasks.spawn("certificates", Arc::clone(tls).watch(Arc::clone(&metrics)));
         }
         let admission = Admission::new(bounds(&limits));
-        let readiness = with_certificates(readiness, tls);
+        let readiness = decision_log::told_in(with_certificates(readiness, tls), recorder.clone());
         let sample = telemetry::sampler(telemetry::Sampled {
             readiness: Arc::clone(&readiness),
             recorder: recorder.clone(),
@@ -339,7 +346,8 @@ impl Server {
         let drained = tasks.finish(&["decision log"], LAST).await;
         store.end().await;
         let stored = tasks.finish(&["ledger"], LAST).await;
-        let left = tasks.finish(&["probe listener"], LAST).await;
+        let left = ["probe listener", "decision log segments"];
+        let left = tasks.finish(&left, LAST).await;
         tracing::info!("stopped");
         served.and(closed).and(drained).and(stored).and(left)
     }
@@ -453,23 +461,6 @@ async fn bind(
         flag,
         source,
     })
-}
-
-fn open_audit(
-    audit: AuditConfig,
-    data: &Path,
-    metrics: &Arc<Metrics>,
-) -> Result<(Recorder, Option<Writer>), ServerError> {
-    let AuditConfig { mode, file } = audit;
-    match mode {
-        AuditMode::Off => Ok((Recorder::counting(Arc::clone(metrics), clock::now), None)),
-        AuditMode::BestEffort => {
-            let path = file.unwrap_or_else(|| data.join("decisions.jsonl"));
-            let (recorder, writer) = audit::open(&path, Arc::clone(metrics), clock::now)
-                .map_err(|source| ServerError::Audit { path, source })?;
-            Ok((recorder, Some(writer)))
-        }
-    }
 }
 
 fn reached(phase: &watch::Sender<Phase>, wanted: Phase) -> impl Future<Output = ()> + use<> {

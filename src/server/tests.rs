@@ -165,11 +165,19 @@ async fn a_server_answers_probes_refuses_malformed_questions_records_them_and_en
     drop(client);
     running.stop.send(()).unwrap();
     running.ended.await.unwrap().unwrap();
-    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
-    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let line = &records(dir.path())[0];
     assert_eq!(line["decision_id"], refused.decision_id.as_str());
     assert_eq!(line["request_id"], "r-1");
     assert_eq!(line["refusal"], "malformed");
+}
+
+/// What the decision log has for each question.
+fn records(dir: &Path) -> Vec<serde_json::Value> {
+    let log = audit::lines(&dir.join("data/audit")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines
+        .filter(|line: &serde_json::Value| line.get("decision_id").is_some())
+        .collect()
 }
 
 #[tokio::test]
@@ -184,8 +192,11 @@ async fn the_http_listener_serves_both_faces_and_records_what_they_refuse() {
     assert!(method.starts_with("HTTP/1.1 405"), "{method}");
     running.stop.send(()).unwrap();
     running.ended.await.unwrap().unwrap();
-    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
-    assert!(log.contains("\"face\":\"forward_auth\""), "{log}");
+    let records = records(dir.path());
+    assert!(
+        records.iter().any(|it| it["face"] == "forward_auth"),
+        "{records:?}"
+    );
 }
 
 #[tokio::test]
@@ -306,10 +317,10 @@ async fn a_token_allows_denies_or_is_refused_when_tampered_with() {
     drop(client);
     running.stop.send(()).unwrap();
     running.ended.await.unwrap().unwrap();
-    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
-    let kinds: Vec<_> = log
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].clone())
+    let log = audit::lines(&dir.path().join("data/audit")).unwrap();
+    let kinds: Vec<_> = records(dir.path())
+        .into_iter()
+        .map(|it| it["kind"].clone())
         .collect();
     assert_eq!(kinds, ["decision", "decision", "refusal"]);
     assert!(
@@ -410,10 +421,14 @@ async fn a_task_that_dies_ends_the_server_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::open(config(dir.path(), &[])).await.unwrap();
     // With nobody left to write for, the writer ends, which it never does while the server lives.
-    let path = dir.path().join("other.jsonl");
-    let (recorder, writer) = audit::open(&path, Arc::new(Metrics::new()), clock::now).unwrap();
-    drop(recorder);
-    server.writer = Some(writer);
+    let other = dir.path().join("other");
+    let config = crate::config::AuditConfig::default();
+    let configuration = String::new();
+    let metrics = Arc::new(Metrics::new());
+    let disk = Arc::new(crate::ledger::RealDisk);
+    let log = audit::open(disk, &config, &other, configuration, metrics, clock::now).unwrap();
+    drop((log.recorder, log.sealer));
+    server.log.as_mut().unwrap().0 = log.writer;
     let death = server.run(std::future::pending()).await.unwrap_err();
     assert_eq!(death.to_string(), "the task `decision log` died: it ended");
 }

@@ -59,8 +59,8 @@ fn the_welcome_of_a_development_server_can_be_pasted() {
     assert_eq!(pasted, 3);
 
     assert_eq!(server.stop(), 0);
-    let log = fs::read_to_string(dir.path().join("data/decisions.jsonl")).unwrap();
-    assert_eq!(log.lines().count(), 3, "{log}");
+    let log = doorward::audit::lines(&dir.path().join("data/audit")).unwrap();
+    assert_eq!(log.matches("\"decision_id\"").count(), 3, "{log}");
 }
 
 #[test]

@@ -33,5 +33,6 @@ mod oracle;
 mod program;
 mod promises;
 mod reload;
+mod replay;
 mod tutorial;
 mod wire;

@@ -216,7 +216,7 @@ fn hint(it: &Refused) -> Option<String> {
         "invalid_token" => {
             let id = shown(&it.decision_id);
             return Some(format!(
-                "the precise reason is for the operator alone: grep {id} data/decisions.jsonl"
+                "the precise reason is for the operator alone: doorward why {id}"
             ));
         }
         "subject_not_accepted" => {

@@ -101,7 +101,7 @@ impl Pdp {
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder
-            .record(trace.into_record(&ask, decision_id, now, outcome));
+            .record(trace.into_record(&mut ask, decision_id, now, outcome));
         result.map_err(|refusal| Refused::new(decision_id, refusal))
     }
 
@@ -126,8 +126,8 @@ impl Pdp {
         };
         let asked = Self::asked(ask, &caller, &world);
         let explanation = explain(world.known(), &who, asked, now, telling)?;
-        trace.action = Some(explanation.action.to_string());
-        trace.resource = Some(explanation.resource.to_string());
+        trace.peer = asked.peer.map(str::to_owned);
+        trace.resolved = Some((explanation.action.clone(), explanation.resource.clone()));
         Ok(Explained {
             decision_id,
             explanation,

@@ -8,14 +8,13 @@ mod rig;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use futures_util::future::join_all;
 
 use super::*;
-use crate::config::{FetchConfig, KeySource};
+use crate::config::{AuditConfig, AuditMode, FetchConfig, KeySource};
 use doors::{Asker, Class, Door};
 use rig::{BROKEN, Built, Credentials, Fixture, HANDLERS, JUMP, RECORDS, breaking, jumping};
 
@@ -45,10 +44,6 @@ const SOUND: Fault = Fault {
     loses_records: false,
 };
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the writer under test is a task of the test"
-)]
 fn faults() -> Vec<Fault> {
     let all = |name, build, inject, class| Fault {
         name,
@@ -131,19 +126,41 @@ fn faults() -> Vec<Fault> {
             // Best effort: answers do not wait for records, whose loss is counted.
             name: "the decision log is full",
             build: |built| {
-                built.recorder = |fixture| {
-                    let full = PathBuf::from("/dev/full");
-                    let metrics = Arc::clone(&fixture.metrics);
-                    let (recorder, writer) = audit::open(&full, metrics, clock::now).unwrap();
-                    tokio::spawn(writer.run(std::future::pending()));
-                    recorder
-                };
+                built.recorder = |fixture| full(fixture, AuditMode::BestEffort);
             },
+            loses_records: true,
+            ..SOUND
+        },
+        Fault {
+            name: "the decision log is full, and records are required",
+            build: |built| built.recorder = |fixture| full(fixture, AuditMode::Required),
+            alice: |_| Class::Unavailable,
+            bob: |_| Class::Unavailable,
             loses_records: true,
             ..SOUND
         },
         // Rows of stored data belong here once there is any.
     ]
+}
+
+/// A decision log on a disk without room.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the writer under test is a task of the test"
+)]
+fn full(fixture: &Fixture, mode: AuditMode) -> Recorder {
+    let disk = crate::ledger::testing::FakeDisk::default();
+    let config = AuditConfig {
+        mode,
+        ..AuditConfig::default()
+    };
+    let metrics = Arc::clone(&fixture.metrics);
+    let (shared, dir) = (Arc::new(disk.clone()), fixture.dir.path());
+    std::fs::create_dir_all(dir.join("audit")).unwrap();
+    let log = audit::open(shared, &config, dir, String::new(), metrics, clock::now).unwrap();
+    disk.limit(Some(0));
+    tokio::spawn(log.writer.run(std::future::pending()));
+    log.recorder
 }
 
 fn broken(fixture: &Fixture) -> Recorder {

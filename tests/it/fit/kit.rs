@@ -1,6 +1,8 @@
 //! A whole server in the process, or the real program, and those who ask it.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet, fs, net::SocketAddr, path::Path, process::Command, time::Duration,
+};
 
 use doorward::{
     authn::{DevIssuer, Mint},
@@ -185,11 +187,28 @@ impl Running {
 
     /// The lines of the decision log, after the end.
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
-        let log = fs::read_to_string(self.root.path().join("data/decisions.jsonl")).unwrap();
-        log.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        recorded(self.root.path())
     }
+}
+
+/// What the decision log of the server in `root` has for each question.
+pub(crate) fn recorded(root: &Path) -> Vec<serde_json::Value> {
+    let log = doorward::audit::lines(&root.join("data/audit")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines
+        .filter(|line: &serde_json::Value| line.get("decision_id").is_some())
+        .collect()
+}
+
+/// The ids of all that it has, those of counted denies among them.
+pub(crate) fn recorded_ids(root: &Path) -> BTreeSet<String> {
+    let log = doorward::audit::lines(&root.join("data/audit")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let ids = lines.flat_map(|line: serde_json::Value| {
+        let many = line["decision_ids"].as_array().cloned().unwrap_or_default();
+        many.into_iter().chain(line.get("decision_id").cloned())
+    });
+    ids.map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
 /// A token of the issuer in `dir`.

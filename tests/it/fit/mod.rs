@@ -7,6 +7,7 @@
 
 mod batch;
 mod hostile;
+mod killed;
 pub(crate) mod kit;
 mod raw;
 mod restart;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     net::SocketAddr,
     sync::{
         Arc,
@@ -22,9 +21,9 @@ use super::{
 
 /// What one caller lived through.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The ids of decisions that it got.
-    answered: BTreeSet<String>,
+    pub(super) answered: BTreeSet<String>,
     /// Questions that were on their way and did not come back.
     lost: usize,
     /// Connections that could not be made, or took no more questions.
@@ -32,7 +31,7 @@ struct Seen {
 }
 
 /// Asks without pause, eight questions at once, until told to stop.
-async fn caller(address: SocketAddr, body: Vec<u8>, stop: Arc<AtomicBool>) -> Seen {
+pub(super) async fn caller(address: SocketAddr, body: Vec<u8>, stop: Arc<AtomicBool>) -> Seen {
     let mut seen = Seen::default();
     while !stop.load(Ordering::Relaxed) {
         let Ok(stream) = tokio::net::TcpStream::connect(address).await else {
@@ -126,12 +125,7 @@ async fn a_restart_under_load_loses_nothing() {
         second.ended(Duration::from_secs(9)).await.unwrap().code(),
         Some(0)
     );
-    let log = fs::read_to_string(root.path().join("data/decisions.jsonl")).unwrap();
-    let recorded: BTreeSet<String> = log
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .map(|record| record["decision_id"].as_str().unwrap().to_owned())
-        .collect();
+    let recorded = kit::recorded_ids(root.path());
     let unrecorded = all.answered.difference(&recorded).count();
     assert_eq!(unrecorded, 0, "answers without a record");
 }
@@ -160,6 +154,6 @@ async fn a_drain_that_hangs_is_cut_off() {
     program.signal("-TERM");
     let status = program.ended(Duration::from_secs(30)).await.unwrap();
     assert_eq!(status.code(), Some(0));
-    let log = fs::read_to_string(root.path().join("data/decisions.jsonl")).unwrap();
+    let log = doorward::audit::lines(&root.path().join("data/audit")).unwrap();
     assert_eq!(log.matches("\"outcome\":\"allow\"").count(), 2, "{log}");
 }

@@ -1,0 +1,227 @@
+//! The log's files, as whoever only reads sees them: open segments, and those that were put away.
+//!
+//! A segment that was put away is the header and then frames of zstd, each of whole records; an index
+//! beside it says where they begin. The index speeds up looking and proves nothing.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::format::id_in;
+use crate::ledger::{
+    Chain, Frame, HEADER, LogError, NoFrame, chain_before, frame_size, read_frame,
+};
+
+/// The ending of segments that are written to, or were until just now.
+pub(super) const OPEN: &str = "seg";
+/// The ending of segments that were put away.
+pub(super) const SEALED: &str = "segz";
+/// The ending of their indexes.
+pub(super) const INDEX: &str = "idx";
+/// Bytes of records in one frame of zstd.
+pub(super) const CHUNK: usize = 1024 * 1024;
+
+/// The log in one folder.
+#[derive(Clone, Debug)]
+pub struct AuditFiles {
+    dir: PathBuf,
+}
+
+/// One segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
+    pub(super) sealed: bool,
+}
+
+/// Where in a segment records stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Chunk {
+    /// In the file.
+    pub(super) at: Range<u64>,
+    /// The first record.
+    pub(super) first: u64,
+    /// The least and the greatest decision id, if it has any.
+    pub(super) ids: Option<([u8; 16], [u8; 16])>,
+}
+
+/// The records of a segment, in memory.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) path: PathBuf,
+    pub(super) before: Chain,
+    /// From the first record on.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl AuditFiles {
+    /// The log in `dir`.
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its segments, in their order. One that is just being put away is there once.
+    pub(super) fn segments(&self) -> io::Result<Vec<Segment>> {
+        let mut found: Vec<Segment> = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let ending = path.extension().and_then(|it| it.to_str());
+            let sealed = match ending {
+                Some(SEALED) => true,
+                Some(OPEN) => false,
+                _ => continue,
+            };
+            let first = path.file_stem().and_then(|it| it.to_str()?.parse().ok());
+            if let Some(first) = first {
+                found.push(Segment {
+                    first,
+                    path,
+                    sealed,
+                });
+            }
+        }
+        found.sort_by_key(|it| (it.first, !it.sealed));
+        found.dedup_by_key(|it| it.first);
+        Ok(found)
+    }
+
+    /// The sequence up to which the log was durable when its writer last noted it.
+    pub fn written(&self) -> u64 {
+        // The note of the ledger: a sequence, a hash, and the CRC-32 of both.
+        let Ok(note) = fs::read(self.dir.join("head")) else {
+            return 0;
+        };
+        let Some((covered, checksum)) = note.split_last_chunk::<4>() else {
+            return 0;
+        };
+        match (covered.first_chunk(), crc32fast::hash(covered)) {
+            (Some(sequence), crc) if crc == u32::from_le_bytes(*checksum) => {
+                u64::from_le_bytes(*sequence)
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Segment {
+    /// All of its records.
+    pub(super) fn load(&self) -> Result<Records, LogError> {
+        let failed = |source| LogError::Io {
+            doing: "read",
+            path: self.path.clone(),
+            source,
+        };
+        let mut bytes = match fs::read(&self.path) {
+            // It was put away since it was found.
+            Err(why) if why.kind() == io::ErrorKind::NotFound && !self.sealed => {
+                return Self {
+                    path: self.path.with_extension(SEALED),
+                    sealed: true,
+                    ..self.clone()
+                }
+                .load();
+            }
+            read => read.map_err(failed)?,
+        };
+        let before = chain_before(&self.path, &bytes)?;
+        let rest = bytes.split_off(HEADER);
+        let bytes = match self.sealed {
+            false => rest,
+            true => {
+                let mut plain = Vec::with_capacity(rest.len() * 3);
+                let mut decoder = zstd::stream::read::Decoder::new(&*rest).map_err(failed)?;
+                decoder.read_to_end(&mut plain).map_err(failed)?;
+                plain
+            }
+        };
+        Ok(Records {
+            path: self.path.clone(),
+            before,
+            bytes,
+        })
+    }
+
+    /// Where its records stand, by its index; `None` without one.
+    pub(super) fn chunks(&self) -> Option<Vec<Chunk>> {
+        let index = fs::read(self.path.with_extension(INDEX)).ok()?;
+        self.sealed.then(|| postcard::from_bytes(&index).ok())?
+    }
+
+    /// The records of one chunk.
+    pub(super) fn load_chunk(&self, chunk: &Chunk) -> io::Result<Records> {
+        use std::os::unix::fs::FileExt as _;
+        let length = usize::try_from(chunk.at.end.saturating_sub(chunk.at.start));
+        let mut packed = vec![0; length.map_err(io::Error::other)?];
+        let file = fs::File::open(&self.path)?;
+        file.read_exact_at(&mut packed, chunk.at.start)?;
+        Ok(Records {
+            path: self.path.clone(),
+            before: Chain {
+                sequence: chunk.first.saturating_sub(1),
+                ..Chain::default()
+            },
+            bytes: zstd::stream::decode_all(&*packed)?,
+        })
+    }
+}
+
+impl Records {
+    /// The record at `offset`, fully checked.
+    pub(super) fn frame(&self, offset: usize) -> Result<Frame<'_>, NoFrame> {
+        read_frame(self.bytes.get(offset..).unwrap_or_default())
+    }
+
+    /// Every record by its own word, without a check: the offset, and the bytes.
+    pub(super) fn hop(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            let rest = self.bytes.get(offset..)?;
+            let bytes = rest.get(..frame_size(rest).ok()?)?;
+            let at = offset;
+            offset += bytes.len();
+            Some((at, bytes))
+        })
+    }
+
+    /// Where the record of that number should stand.
+    pub(super) fn find(&self, sequence: u64) -> Option<Frame<'_>> {
+        let (offset, _) = self
+            .hop()
+            .find(|(_, bytes)| claimed(bytes) == Some(sequence))?;
+        self.frame(offset).ok()
+    }
+
+    /// The record of a decision.
+    pub(super) fn find_id(&self, id: &[u8; 16]) -> Option<Frame<'_>> {
+        let mut found = self.hop().filter(|(_, bytes)| id_of(bytes) == Some(*id));
+        let (offset, _) = found.next()?;
+        self.frame(offset).ok()
+    }
+}
+
+/// Where a record has its sequence.
+const SEQUENCE_AT: usize = 8;
+/// Where a record has its payload.
+const PAYLOAD_AT: usize = 60;
+
+pub(super) fn claimed(record: &[u8]) -> Option<u64> {
+    let field = record.get(SEQUENCE_AT..)?.first_chunk()?;
+    Some(u64::from_le_bytes(*field))
+}
+
+pub(super) fn id_of(record: &[u8]) -> Option<[u8; 16]> {
+    id_in(record.get(PAYLOAD_AT..)?)
+}
