@@ -108,15 +108,17 @@ async fn best_effort_goes_on_after_a_failure_and_tells_the_gap() {
     let kept = Kept::new();
     let disk = FakeDisk::default();
     let log = kept.open(&mode(AuditMode::BestEffort), disk.clone());
-    disk.fail(Fault::Write, 0);
+    disk.limit(Some(0));
     log.recorder.record(record("1"));
     log.recorder.record(record("2"));
     let (end, ended) = oneshot::channel::<()>();
     let recorder = log.recorder.clone();
+    let mended = disk.clone();
     let more = async move {
         while recorder.trouble().is_none() {
             tokio::task::yield_now().await;
         }
+        mended.limit(None);
         recorder.submit(record("3")).durable().await.unwrap();
         end.send(()).unwrap();
     };

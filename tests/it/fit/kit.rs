@@ -35,7 +35,7 @@ const BUNDLE: &[(&str, &str)] = &[
     ),
     (
         "orders.cedar",
-        "@id(\"alice-reads\") @reason(\"She may.\")
+        "@id(\"owner-reads\") @reason(\"She may.\")
          permit (principal == User::\"alice\", action == Action::\"ReadOrder\", resource);",
     ),
     (
