@@ -187,6 +187,8 @@ class Doorward:
         shutil.copytree(rules, self.rules)
         (self.directory / "keys.json").write_bytes(provider.keys)
         listen = "".join(f'{name} = "{HOST}:{port}"\n' for name, port in self.ports.items())
+        # Nobody asks there; the usual port is that of another one.
+        listen += f'admin = "{HOST}:{free_port()}"\n'
         (self.directory / "doorward.toml").write_text(
             f'{bundle}data = "data"\n[listen]\n{listen}'
             f'[[issuer]]\nname = "corp"\nissuer = "{provider.issuer}"\n'
