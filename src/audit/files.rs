@@ -1,11 +1,11 @@
-//! The log's files, as whoever only reads sees them: open segments, and those that were put away.
+//! The log's files, as readers see them: open segments, and those that were put away. Writes whole ones.
 //!
 //! A segment that was put away is the header and then frames of zstd, each of whole records; an index
 //! beside it says where they begin. The index speeds up looking and proves nothing.
 
 use std::{
     fs,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -224,4 +224,19 @@ pub(super) fn claimed(record: &[u8]) -> Option<u64> {
 
 pub(super) fn id_of(record: &[u8]) -> Option<[u8; 16]> {
     id_in(record.get(PAYLOAD_AT..)?)
+}
+
+/// Writes aside and renames: half a key, or half an index, must never be taken for one.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut side = path.as_os_str().to_owned();
+    side.push(".aside");
+    let side = PathBuf::from(side);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&side)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&side, path)
 }

@@ -1,8 +1,7 @@
 //! The node's keys: one signs checkpoints, one makes pseudonyms. They never leave the data directory.
 
 use std::{
-    fmt, fs,
-    io::{self, Write as _},
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +9,8 @@ use aws_lc_rs::{
     hmac, rand,
     signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
 };
+
+use super::files::write_whole;
 
 const SIGNING: &str = "node.key";
 const PSEUDONYMS: &str = "pseudonym.key";
@@ -130,22 +131,9 @@ fn open(path: &Path, fresh: impl Fn() -> Option<Vec<u8>>) -> Result<Vec<u8>, Key
         }
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
             let bytes = fresh().ok_or_else(|| failed(io::Error::other("no random numbers")))?;
-            write(path, &bytes).map_err(failed)?;
+            write_whole(path, &bytes).map_err(failed)?;
             Ok(bytes)
         }
         Err(why) => Err(failed(why)),
     }
-}
-
-/// Writes aside and renames: half a key must never be taken for one.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let side = path.with_extension("key.tmp");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&side)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&side, path)
 }

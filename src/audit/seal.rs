@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     Queued, Shared,
-    files::{AuditFiles, CHUNK, Chunk, INDEX, OPEN, SEALED, Segment, claimed, id_of},
+    files::{AuditFiles, CHUNK, Chunk, INDEX, OPEN, SEALED, Segment, claimed, id_of, write_whole},
 };
 use crate::{
     config::AuditConfig,
@@ -196,8 +196,8 @@ fn seal(segment: &Segment) -> Result<(), LogError> {
 /// Puts a packed segment in its place.
 pub(super) fn place(segment: &Segment, packed: &[u8], chunks: &[Chunk]) -> io::Result<()> {
     let index = postcard::to_stdvec(chunks).map_err(io::Error::other)?;
-    write(&segment.path.with_extension(INDEX), &index)?;
-    write(&segment.path.with_extension(SEALED), packed)?;
+    write_whole(&segment.path.with_extension(INDEX), &index)?;
+    write_whole(&segment.path.with_extension(SEALED), packed)?;
     if let Some(dir) = segment.path.parent() {
         File::open(dir)?.sync_all()?;
     }
@@ -241,18 +241,4 @@ impl Packing {
             ids,
         }))
     }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut side = path.as_os_str().to_owned();
-    side.push(".aside");
-    let side = PathBuf::from(side);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&side)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&side, path)
 }

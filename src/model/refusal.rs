@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BundleName, rejection::Rejection};
+use super::{BundleName, canonical::NotCanonical, rejection::Rejection};
 
 /// Why no decision could be made. Never an allow; `pep::status` says how each face answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,12 @@ impl Refusal {
             }
             other => other.code(),
         }
+    }
+}
+
+impl From<NotCanonical> for Refusal {
+    fn from(why: NotCanonical) -> Self {
+        Self::malformed(format!("http.{}", why.part), "not_canonical", why.message)
     }
 }
 

@@ -160,13 +160,7 @@ fn question(question: &CaseQuestion) -> Result<Question, Refusal> {
             path,
             headers,
         } => {
-            let request = CanonicalRequest::parse(method, host, path).map_err(|fault| {
-                Refusal::malformed(
-                    format!("http.{}", fault.part),
-                    "not_canonical",
-                    fault.message,
-                )
-            })?;
+            let request = CanonicalRequest::parse(method, host, path)?;
             let headers = headers
                 .iter()
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));

@@ -170,13 +170,7 @@ pub fn asked_again(facts: &AskedFacts) -> Result<Question, Refusal> {
             target,
             headers,
         } => {
-            let request = CanonicalRequest::parse(method, host, target).map_err(|fault| {
-                Refusal::malformed(
-                    format!("http.{}", fault.part),
-                    "not_canonical",
-                    fault.message,
-                )
-            })?;
+            let request = CanonicalRequest::parse(method, host, target)?;
             Ok(Question::Http(HttpAsk {
                 request,
                 headers: headers.clone(),

@@ -98,9 +98,7 @@ fn question(
     mut headers: BTreeMap<String, String>,
     seen: &Seen,
 ) -> Result<Question, Refusal> {
-    let request = CanonicalRequest::parse(&http.method, &http.host, &http.path).map_err(|why| {
-        Refusal::malformed(format!("http.{}", why.part), "not_canonical", why.message)
-    })?;
+    let request = CanonicalRequest::parse(&http.method, &http.host, &http.path)?;
     let is_ours = |name: &str| seen.imitations.iter().any(|it| it == name);
     headers.retain(|name, _| !name.starts_with(':') && name != "authorization" && !is_ours(name));
     Ok(Question::Http(HttpAsk { request, headers }))

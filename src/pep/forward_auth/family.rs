@@ -134,7 +134,5 @@ pub(super) fn request(gateway: Gateway, parts: &Parts) -> Result<CanonicalReques
     if host.is_empty() {
         return Err(refusal("host", "missing", "is empty"));
     }
-    CanonicalRequest::parse(method, host, uri).map_err(|why| {
-        Refusal::malformed(format!("http.{}", why.part), "not_canonical", why.message)
-    })
+    CanonicalRequest::parse(method, host, uri).map_err(Refusal::from)
 }
