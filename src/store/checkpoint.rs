@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     apply::Delta,
-    version::{Key, Stored, Version},
+    health::{Health, Part},
+    version::{Filling, Key, Stored, Version},
 };
 use crate::ledger::{
     Chain, Epoch,
@@ -39,7 +40,7 @@ const CHUNK: usize = 10_000;
 const POSITION: &[u8] = b"p";
 const ENTITY: u8 = b'e';
 const REVOCATION: u8 = b'r';
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where the checkpoint stands.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -71,6 +72,7 @@ pub struct CheckpointTask {
     db: sled::Db,
     jobs: mpsc::Receiver<Job>,
     position: Position,
+    health: Arc<Health>,
     broken: bool,
 }
 
@@ -94,50 +96,68 @@ pub(super) struct Opened {
     pub(super) version: Option<Version>,
 }
 
-/// Opens the checkpoint in `data`, or begins one.
-///
-/// `fits` says whether the ledger has the record that the checkpoint ends with.
-///
-/// # Errors
-/// When not even an empty one can be had.
-pub(super) fn open(data: &Path, fits: impl Fn(&Version) -> bool) -> Result<Opened, String> {
+/// What was found in the checkpoint's folder.
+pub(super) struct Found {
+    dir: PathBuf,
+    held: Result<(sled::Db, Option<(Version, Position)>), String>,
+}
+
+/// Reads the checkpoint in `data`, or begins one.
+pub(super) fn read(data: &Path) -> Found {
     let dir = data.join(DIR);
-    let held = match try_open(&dir) {
-        Ok(db) => match load(&db) {
-            Ok(None) => Ok((db, None)),
-            Ok(Some((version, position))) if fits(&version) => Ok((db, Some((version, position)))),
-            Ok(Some(_)) => Err("it is not of this ledger".to_owned()),
-            Err(why) => Err(why),
-        },
-        Err(why) => Err(why),
-    };
-    let (db, found) = match held {
-        Ok(held) => held,
-        Err(why) => {
-            let aside = set_aside(&dir).map_err(|again| format!("{why}, and then: {again}"))?;
-            tracing::warn!(
-                why,
-                aside = %aside.display(),
-                "the checkpoint cannot be used: it is set aside and made anew from the ledger"
-            );
-            (try_open(&dir)?, None)
-        }
-    };
-    let (version, position) = match found {
-        Some((version, position)) => (Some(version), position),
-        None => (None, Position::default()),
-    };
-    let (sender, jobs) = mpsc::sync_channel(QUEUE);
-    Ok(Opened {
-        checkpoint: Checkpoint { jobs: sender },
-        task: CheckpointTask {
-            db,
-            jobs,
-            position,
-            broken: false,
-        },
-        version,
-    })
+    let held = try_open(&dir).and_then(|db| {
+        let loaded = load(&db)?;
+        Ok((db, loaded))
+    });
+    Found { dir, held }
+}
+
+impl Found {
+    /// Goes on from it where `fits` says that it is of this ledger, else makes it anew.
+    ///
+    /// # Errors
+    /// When not even an empty one can be had.
+    pub(super) fn open(
+        self,
+        fits: impl Fn(&Version) -> bool,
+        health: Arc<Health>,
+    ) -> Result<Opened, String> {
+        let Self { dir, held } = self;
+        let held = match held {
+            Ok((_, Some((version, _)))) if !fits(&version) => {
+                Err("it is not of this ledger".to_owned())
+            }
+            held => held,
+        };
+        let (db, found) = match held {
+            Ok(held) => held,
+            Err(why) => {
+                let aside = set_aside(&dir).map_err(|again| format!("{why}, and then: {again}"))?;
+                tracing::warn!(
+                    why,
+                    aside = %aside.display(),
+                    "the checkpoint cannot be used: it is set aside and made anew from the ledger"
+                );
+                (try_open(&dir)?, None)
+            }
+        };
+        let (version, position) = match found {
+            Some((version, position)) => (Some(version), position),
+            None => (None, Position::default()),
+        };
+        let (sender, jobs) = mpsc::sync_channel(QUEUE);
+        Ok(Opened {
+            checkpoint: Checkpoint { jobs: sender },
+            task: CheckpointTask {
+                db,
+                jobs,
+                position,
+                health,
+                broken: false,
+            },
+            version,
+        })
+    }
 }
 
 impl Checkpoint {
@@ -160,15 +180,20 @@ impl CheckpointTask {
             if self.broken {
                 continue;
             }
-            let done = match job {
+            // sled may panic where the disk refuses.
+            let done = catch_unwind(AssertUnwindSafe(|| match job {
                 Job::All(version) => self.all(&version),
                 Job::Changes(version, deltas) => self.changes(&version, deltas),
+            }));
+            let trouble = match done {
+                Ok(Ok(())) => continue,
+                Ok(Err(why)) => why.to_string(),
+                Err(_) => "writing it panics".to_owned(),
             };
-            if let Err(why) = done {
-                // What it holds is a version still, only an old one.
-                tracing::error!(%why, "the checkpoint is not written any more until a restart");
-                self.broken = true;
-            }
+            // What it holds is a version still, only an old one. It is not tried again: what sled
+            // makes of a failed write is unknown.
+            self.health.set(Part::Checkpoint, Some(trouble));
+            self.broken = true;
         }
         if let Err(why) = self.db.flush() {
             tracing::warn!(%why, "the checkpoint may lack its last changes");
@@ -324,7 +349,7 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
     };
     version.revocations.restored = position.restored.clone();
     let mut total = 0_u64;
-    let mut here: Option<(Arc<str>, super::Directory)> = None;
+    let mut here: Option<(Arc<str>, Filling)> = None;
     for entry in db.iter() {
         let (key, value) = entry.map_err(text)?;
         let Some((kind, rest)) = key.split_first() else {
@@ -337,10 +362,10 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
                 if here.as_ref().is_none_or(|(name, _)| **name != *bundle)
                     && let Some((name, done)) = here.replace((bundle.into(), Default::default()))
                 {
-                    version.directories.insert_mut(name, done);
+                    version.directories.insert_mut(name, done.done());
                 }
-                if let Some((_, directory)) = &mut here {
-                    directory.entities.insert_mut(key, Arc::new(stored));
+                if let Some((_, filling)) = &mut here {
+                    filling.add(key, stored);
                 }
             }
             REVOCATION => {
@@ -353,7 +378,7 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
         total = total.wrapping_add(sum(&key, &value));
     }
     if let Some((name, done)) = here {
-        version.directories.insert_mut(name, done);
+        version.directories.insert_mut(name, done.done());
     }
     match total == position.sum {
         true => Ok(Some((version, position))),
@@ -378,17 +403,21 @@ fn revocation_entry(revocation: &Revocation) -> (Vec<u8>, Vec<u8>) {
     (key, Vec::new())
 }
 
+/// Entries are in the order of keys, so that a directory is read in its order. Only an id, which is
+/// the rest, may have a zero byte.
 fn entity_key(bundle: &str, key: &Key) -> Vec<u8> {
     let mut bytes = vec![ENTITY];
-    for part in [bundle, key.type_name.as_str(), key.id.as_str()] {
-        put_text(&mut bytes, part);
+    for part in [bundle, key.type_name.as_str()] {
+        bytes.extend(part.as_bytes());
+        bytes.push(0);
     }
+    bytes.extend(key.id.as_bytes());
     bytes
 }
 
-fn read_key(mut bytes: &[u8]) -> Option<(&str, Key)> {
-    let bundle = take_text(&mut bytes)?;
-    let (type_name, id) = (take_text(&mut bytes)?, take_text(&mut bytes)?);
+fn read_key(bytes: &[u8]) -> Option<(&str, Key)> {
+    let mut parts = std::str::from_utf8(bytes).ok()?.splitn(3, '\0');
+    let (bundle, type_name, id) = (parts.next()?, parts.next()?, parts.next()?);
     Some((bundle, Key::new(type_name, id)))
 }
 
