@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+use doorward::proto::v1::decision_service_client::DecisionServiceClient;
+use tonic::transport::Endpoint;
+
 use super::*;
 use crate::{fit::kit, program::Program};
 
@@ -28,10 +31,13 @@ fn limit(server: &Program, size: &str) {
 }
 
 async fn decide(server: &Program, token: &str) -> String {
-    let url = format!("http://{}", server.grpc);
-    let client = doorward::client::Client::connect(&url).await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
+    let mut client = DecisionServiceClient::new(endpoint.connect().await.unwrap());
     match client.check(ask(token, "read", "Doc::\"d\"")).await {
-        Ok(decision) => decision.outcome().as_str_name().to_owned(),
+        Ok(answer) => {
+            let decision = answer.into_inner().decision.unwrap();
+            decision.outcome().as_str_name().to_owned()
+        }
         Err(why) => why.to_string(),
     }
 }
@@ -40,8 +46,7 @@ async fn decide(server: &Program, token: &str) -> String {
 async fn a_ledger_without_room_refuses_writes_goes_on_deciding_and_is_told() {
     let root = tempfile::tempdir().unwrap();
     let server = serve(root.path(), "[audit]\nmode = \"off\"\n");
-    let operator = Operator::connect(&format!("http://{}", server.admin));
-    let operator = operator.await.unwrap();
+    let operator = kill::operator(&server).await;
     let member = |name: &str| {
         let name = format!("User::\"{name}\"");
         put(entity(&name, &[], &["Group::\"staff\""]))
