@@ -1,6 +1,7 @@
 //! What a large directory costs: memory, import, start, rebuild, and a decision.
 //!
-//! `cargo bench --bench store -- 1000000` stores so many entities of about 300 bytes.
+//! `cargo bench --bench store -- 1000000` stores so many entities of about 300 bytes. Each start is
+//! one of a process of its own, whose memory is nobody else's.
 
 #![expect(
     clippy::disallowed_methods,
@@ -8,10 +9,18 @@
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::panic,
     reason = "a bench measures time, and one that panics has failed"
 )]
 
-use std::{env, fs, path::Path, sync::Arc, time::Instant};
+use std::{
+    env, fs,
+    path::Path,
+    process::{self, Command},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
 
 use doorward::{
     bundle::{BundleFiles, CompileOptions, Snapshot},
@@ -19,7 +28,7 @@ use doorward::{
     model::{EntityFacts, EntityRef, Members, NamedQuestion, Question, Timestamp},
     pdp::decide,
     pip::{Asked, DirectoryView, Known, Principal, stamp},
-    store::{Store, StoreOptions, StoreTasks},
+    store::{Outcome, Store, StoreOptions, StoreTasks},
 };
 use serde_json::value::RawValue;
 use tokio::{runtime::Runtime, task::JoinHandle};
@@ -48,6 +57,9 @@ const FILES: &[(&str, &str)] = &[
 ];
 /// Entities in one record.
 const CHUNK: usize = 1_000;
+/// Decisions before those that are measured: enough that what is kept of entities has settled.
+const WARM: usize = 2_000_000;
+const MEASURED: usize = 500_000;
 
 struct Open {
     store: Arc<Store>,
@@ -56,7 +68,17 @@ struct Open {
 }
 
 fn open(runtime: &Runtime, data: &Path) -> Open {
-    let (store, tasks) = Store::open(StoreOptions::new(data), |_| ()).unwrap();
+    let options = StoreOptions {
+        // As a server does.
+        both: |one, other| {
+            thread::scope(|scope| {
+                scope.spawn(one);
+                other();
+            });
+        },
+        ..StoreOptions::new(data)
+    };
+    let (store, tasks) = Store::open(options, |_| ()).unwrap();
     let StoreTasks { writer, checkpoint } = tasks;
     Open {
         store: Arc::new(store),
@@ -113,18 +135,16 @@ fn group(n: usize, stamp: u64) -> Change {
 
 fn fill(runtime: &Runtime, store: &Store, count: usize, snapshot: &Snapshot) {
     let (of_user, of_group) = (stamp(snapshot, "User"), stamp(snapshot, "Group"));
-    let groups = (0..1_000.min(count)).map(|n| group(n, of_group));
+    let staff = "{\"attrs\":{},\"parents\":[]}".to_owned();
     let staff = Change {
         id: "staff".into(),
-        ..group(0, of_group)
-    };
-    let staff = Change {
         put: Some(Put {
             stamp: of_group,
-            facts: RawValue::from_string("{\"attrs\":{},\"parents\":[]}".into()).unwrap(),
+            facts: RawValue::from_string(staff).unwrap(),
         }),
-        ..staff
+        ..group(0, of_group)
     };
+    let groups = (0..1_000.min(count)).map(|n| group(n, of_group));
     let mut all = [staff]
         .into_iter()
         .chain(groups)
@@ -134,14 +154,19 @@ fn fill(runtime: &Runtime, store: &Store, count: usize, snapshot: &Snapshot) {
         if changes.is_empty() {
             return;
         }
-        let record = LedgerRecord::Entities(EntityChanges {
-            bundle: "b".into(),
-            time: Timestamp::UNIX_EPOCH,
-            by: "bench".into(),
-            changes,
-        });
-        runtime.block_on(store.write(&record)).unwrap();
+        write(runtime, store, changes);
     }
+}
+
+fn write(runtime: &Runtime, store: &Store, changes: Vec<Change>) {
+    let record = LedgerRecord::Entities(EntityChanges {
+        bundle: "b".into(),
+        time: Timestamp::UNIX_EPOCH,
+        by: "bench".into(),
+        changes,
+    });
+    let written = runtime.block_on(store.write(&record)).unwrap();
+    assert_eq!(written.outcome, Outcome::Applied);
 }
 
 fn resident() -> u64 {
@@ -187,75 +212,116 @@ fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
         };
         decide(known, &who, asked, Timestamp::UNIX_EPOCH).unwrap();
     };
-    for _ in 0..200_000 {
+    for _ in 0..WARM {
         once(draw());
     }
     let began = Instant::now();
-    for _ in 0..200_000 {
+    for _ in 0..MEASURED {
         once(draw());
     }
-    began.elapsed().as_nanos() as f64 / 200_000.0
+    began.elapsed().as_nanos() as f64 / MEASURED as f64
+}
+
+/// Pages through all of a directory, as an export does.
+fn list(store: &Store) -> usize {
+    let version = store.pin();
+    let directory = version.directory("b").unwrap();
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let page = directory.page(None, after.as_ref(), CHUNK, |_, _| true);
+        count += page.len();
+        match page.into_iter().next_back() {
+            Some((last, _)) => after = Some(last),
+            None => return count,
+        }
+    }
+}
+
+fn rules() -> Snapshot {
+    let files = BundleFiles::new(FILES.iter().copied());
+    Snapshot::compile(&files, &CompileOptions::default()).unwrap()
+}
+
+/// What one process does with what is stored: `import`, `decide`, `start`, `die` or `compact`.
+fn step(what: &str, data: &Path, count: usize) {
+    let runtime = Runtime::new().unwrap();
+    let snapshot = rules();
+    let began = Instant::now();
+    let open = open(&runtime, data);
+    let ready = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    match what {
+        "import" => {
+            fill(&runtime, &open.store, count, &snapshot);
+            let took = began.elapsed().as_secs_f64();
+            println!("import    {:.0}/s, {took:.2} s", count as f64 / took);
+            println!("resident  {} MiB after it", resident());
+            let began = Instant::now();
+            close(&runtime, open);
+            return println!("close     {:.2} s", began.elapsed().as_secs_f64());
+        }
+        "decide" => {
+            let cost = decide_cost(&open.store, &snapshot, count);
+            println!("decide    {cost:.0} ns with {count} entities");
+            println!("resident  {} MiB after it", resident());
+        }
+        "start" => {
+            println!("ready     {ready:.2} s");
+            println!("resident  {} MiB after it", resident());
+            let began = Instant::now();
+            let count = list(&open.store);
+            let took = began.elapsed().as_secs_f64();
+            println!("list      {count} entities, page by page, {took:.2} s");
+        }
+        "die" => {
+            let of_user = stamp(&snapshot, "User");
+            for from in (0..20 * CHUNK).step_by(CHUNK) {
+                let changes = (from..from + CHUNK).map(|n| user(n, of_user)).collect();
+                write(&runtime, &open.store, changes);
+            }
+            process::abort();
+        }
+        "compact" => {
+            runtime.block_on(open.store.rotate());
+            open.store.compact().unwrap();
+            println!("compact   {:.2} s", began.elapsed().as_secs_f64());
+        }
+        other => panic!("no step `{other}`"),
+    }
+    close(&runtime, open);
 }
 
 fn main() {
-    let asked = env::args().find_map(|it| it.parse::<usize>().ok());
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [what, data, count] = words.as_slice() {
+        return step(what, Path::new(data), count.parse().unwrap());
+    }
+    let asked = words.iter().find_map(|it| it.parse::<usize>().ok());
     let count = asked.unwrap_or(20_000);
-    let runtime = Runtime::new().unwrap();
-    let files = BundleFiles::new(FILES.iter().copied());
-    let snapshot = Snapshot::compile(&files, &CompileOptions::default()).unwrap();
-    let small = tempfile::tempdir().unwrap();
-    let few = open(&runtime, small.path());
-    fill(&runtime, &few.store, 1_000, &snapshot);
-    let base = decide_cost(&few.store, &snapshot, 1_000);
-    close(&runtime, few);
-
-    let data = tempfile::tempdir().unwrap();
-    let store = open(&runtime, data.path());
-    let began = Instant::now();
-    fill(&runtime, &store.store, count, &snapshot);
-    let import = began.elapsed().as_secs_f64();
-    println!(
-        "import    {count} entities in {import:.2} s: {:.0}/s",
-        count as f64 / import
-    );
-    println!("resident  {} MiB", resident());
-    let began = Instant::now();
-    let revision = store.store.pin().revision().clone();
-    close(&runtime, store);
-    println!("close     {:.2} s", began.elapsed().as_secs_f64());
-    let began = Instant::now();
-    let store = open(&runtime, data.path());
-    println!(
-        "ready     {:.2} s from the checkpoint",
-        began.elapsed().as_secs_f64()
-    );
-    println!("resident  {} MiB", resident());
-    assert_eq!(*store.store.pin().revision(), revision);
-    let cost = decide_cost(&store.store, &snapshot, count);
-    println!(
-        "decide    {cost:.0} ns, with 1,000 entities {base:.0} ns: {:.2} times",
-        cost / base
-    );
-    close(&runtime, store);
-    fs::remove_dir_all(data.path().join("checkpoint")).unwrap();
-    let began = Instant::now();
-    let store = open(&runtime, data.path());
-    println!(
-        "rebuild   {:.2} s from the ledger",
-        began.elapsed().as_secs_f64()
-    );
-    assert_eq!(*store.store.pin().revision(), revision);
-    runtime.block_on(store.store.rotate());
-    let began = Instant::now();
-    store.store.compact().unwrap();
-    println!("compact   {:.2} s", began.elapsed().as_secs_f64());
-    close(&runtime, store);
-    fs::remove_dir_all(data.path().join("checkpoint")).unwrap();
-    let began = Instant::now();
-    let store = open(&runtime, data.path());
-    println!(
-        "rebuild   {:.2} s from the snapshot",
-        began.elapsed().as_secs_f64()
-    );
-    close(&runtime, store);
+    let run = |what: &str, data: &Path, count: usize| {
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.arg(what).arg(data).arg(count.to_string());
+        assert_eq!(child.status().unwrap().success(), what != "die", "{what}");
+    };
+    let (small, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = large.path();
+    let without_checkpoint = || fs::remove_dir_all(data.join("checkpoint")).unwrap();
+    run("import", small.path(), 1_000);
+    println!("-- {count} entities");
+    run("import", data, count);
+    println!("-- a start from the checkpoint");
+    run("start", data, count);
+    println!("-- a start after a process that was killed while it wrote");
+    run("die", data, count);
+    run("start", data, count);
+    println!("-- decisions about users drawn by Zipf(1.0)");
+    run("decide", small.path(), 1_000);
+    run("decide", data, count);
+    println!("-- a start that replays the ledger");
+    without_checkpoint();
+    run("start", data, count);
+    println!("-- a start that reads the ledger's snapshot");
+    run("compact", data, count);
+    without_checkpoint();
+    run("start", data, count);
 }

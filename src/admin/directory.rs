@@ -7,7 +7,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     changes::{read_change, to_stored_entity},
-    operate::{Desk, Operator, not_written, status},
+    operate::{Desk, Operator},
 };
 use crate::{
     bundle::Snapshot,
@@ -77,7 +77,7 @@ impl DirectoryFace {
             changes,
         });
         let written = self.0.store.write(&record).await;
-        let written = written.map_err(|why| not_written(&why))?;
+        let written = written.map_err(|why| self.0.not_written(&why))?;
         match written.outcome {
             Outcome::Applied => {
                 tracing::info!(%bundle, by = %by.name, count, sequence = written.sequence, "directory changed");
@@ -85,13 +85,16 @@ impl DirectoryFace {
             }
             Outcome::Conflict(n) => {
                 let message = format!("change {}: what it expects does not hold", n + 1);
-                Err(status(Code::FailedPrecondition, "conflict", &message))
+                Err(self.0.fail(Code::FailedPrecondition, "conflict", &message))
             }
             Outcome::Refused(n, why) => {
                 let field = format!("changes[{n}].parents");
                 Err(self.0.refuse(Refusal::malformed(field, "hierarchy", why)))
             }
-            Outcome::Nothing => Err(status(Code::Internal, "not_written", "nothing was changed")),
+            Outcome::Nothing => {
+                let message = "what is stored cannot be read, and nothing was changed";
+                Err(self.0.fail(Code::Unavailable, "not_written", message))
+            }
         }
     }
 
@@ -120,7 +123,7 @@ impl DirectoryFace {
     ) -> Result<wire::StoredEntity, Status> {
         let missing = || {
             let message = format!("`{}` is not stored", key.entity());
-            status(Code::NotFound, "unknown_entity", &message)
+            self.0.fail(Code::NotFound, "unknown_entity", &message)
         };
         let stored = directory.get(key).ok_or_else(missing)?;
         let told = to_stored_entity(snapshot, directory, key, stored);
@@ -218,7 +221,8 @@ impl DirectoryService for DirectoryFace {
         };
         let found = directory.clone();
         let page = tokio::task::spawn_blocking(move || filter.page(&found, limit)).await;
-        let page = page.map_err(|why| status(Code::Internal, "unavailable", &why.to_string()))?;
+        let page =
+            page.map_err(|why| self.0.fail(Code::Internal, "unavailable", &why.to_string()))?;
         let next_page_token = match page.last() {
             Some(last) if page.len() == limit => to_token(last),
             _ => String::new(),
@@ -275,16 +279,10 @@ impl Filter {
     }
 
     fn page(&self, directory: &Directory, limit: usize) -> Vec<Key> {
-        let page = directory.page(self.after.as_ref(), limit, |key, stored| {
-            let is_of_type = self
-                .type_name
-                .as_ref()
-                .is_none_or(|it| *it == key.type_name);
-            let is_in = self
-                .parent
-                .as_ref()
-                .is_none_or(|it| stored.parents.contains(it));
-            is_of_type && is_in
+        let (type_name, after) = (self.type_name.as_deref(), self.after.as_ref());
+        let page = directory.page(type_name, after, limit, |_, stored| {
+            let parent = self.parent.as_ref();
+            parent.is_none_or(|it| stored.parents.contains(it))
         });
         page.into_iter().map(|(key, _)| key).collect()
     }

@@ -9,6 +9,7 @@ use crate::{
     bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles, Snapshot},
     config::IssuerConfig,
     ledger::NotAppended,
+    metrics::Metrics,
     model::{
         BundleName, CallerName, DecisionId, EntityFacts, EntityRef, Members, NamedQuestion,
         Outcome, Question, Refusal, Right, Timestamp, Value,
@@ -68,6 +69,8 @@ pub struct Desk {
     pub issuers: Arc<[IssuerConfig]>,
     /// Who may do what.
     pub rules: Arc<Snapshot>,
+    /// Where refusals are counted.
+    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: fn() -> Timestamp,
 }
@@ -157,25 +160,27 @@ impl Desk {
     /// A refusal as a status, with an id by which the log knows it.
     pub(super) fn refuse(&self, refusal: Refusal) -> Status {
         let decision_id = DecisionId::new((self.clock)());
+        self.metrics.operator_refusal(refusal.code());
         tracing::info!(%decision_id, %refusal, "operator refused");
         to_status(&Refused::new(decision_id, refusal))
     }
-}
 
-/// Why nothing was written, as a status.
-pub(super) fn not_written(why: &NotAppended) -> Status {
-    let (code, reason) = match why {
-        NotAppended::TooLarge(_) => (Code::ResourceExhausted, "too_large"),
-        NotAppended::Busy => (Code::ResourceExhausted, "overloaded"),
-        NotAppended::Disk(_) | NotAppended::Stopped(_) | NotAppended::Ended => {
-            (Code::Unavailable, "not_written")
-        }
-    };
-    status(code, reason, &why.to_string())
-}
+    /// Why nothing was written, as a status.
+    pub(super) fn not_written(&self, why: &NotAppended) -> Status {
+        let (code, reason) = match why {
+            NotAppended::TooLarge(_) => (Code::ResourceExhausted, "too_large"),
+            NotAppended::Busy => (Code::ResourceExhausted, "overloaded"),
+            NotAppended::Disk(_) | NotAppended::Stopped(_) | NotAppended::Ended => {
+                (Code::Unavailable, "not_written")
+            }
+        };
+        self.fail(code, reason, &why.to_string())
+    }
 
-/// A status with a reason for programs.
-pub(super) fn status(code: Code, reason: &str, message: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    Status::with_error_details(code, message, details)
+    /// A status with a reason for programs, counted.
+    pub(super) fn fail(&self, code: Code, reason: &'static str, message: &str) -> Status {
+        self.metrics.operator_refusal(reason);
+        let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+        Status::with_error_details(code, message, details)
+    }
 }

@@ -27,6 +27,9 @@ pub struct Readiness {
     pub bundles: Vec<BundleState>,
     /// What is not as it should be, though answers may be given.
     pub degraded: Vec<Degraded>,
+    /// Whether what is stored cannot be read, so that every question is refused.
+    #[serde(skip)]
+    pub unreadable: bool,
 }
 
 /// Something that is not as it should be.
@@ -36,7 +39,8 @@ pub struct Degraded {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleName>,
     /// `refused` (new content), `restored` (the last published is served), `not_kept` (for a restart),
-    /// `poll_only` (no events of changed files), `keys` (of an issuer) or `certificates`.
+    /// `poll_only` (no events of changed files), `keys` (of an issuer), `certificates`, `decision_log`,
+    /// or a part of the store: `ledger`, `records`, `checkpoint`, `compaction`.
     pub what: &'static str,
     /// In words.
     pub detail: String,
@@ -57,7 +61,9 @@ pub struct BundleState {
 impl Readiness {
     /// Whether every bundle answers. A refused push changes nothing here, so it drains no fleet.
     pub fn is_ready(&self) -> bool {
-        !self.bundles.is_empty() && self.bundles.iter().all(|bundle| bundle.digest.is_some())
+        !self.unreadable
+            && !self.bundles.is_empty()
+            && self.bundles.iter().all(|bundle| bundle.digest.is_some())
     }
 }
 
@@ -124,6 +130,7 @@ mod tests {
                 digest,
             }],
             degraded: degraded.clone(),
+            unreadable: false,
         });
         let app = router(source, Arc::new(Metrics::new()), Arc::new(|_| {}));
         let request = Request::get(path).body(Body::empty()).unwrap();

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::operate::{Desk, not_written};
+use super::operate::Desk;
 use crate::{
     ledger::record::{LedgerRecord, Revocation, Revoked},
     model::{Refusal, Right, SignedDuration, Timestamp},
@@ -105,7 +105,7 @@ impl RevocationService for RevocationFace {
             ..revocation
         });
         let written = self.0.store.write(&record).await;
-        let written = written.map_err(|why| not_written(&why))?;
+        let written = written.map_err(|why| self.0.not_written(&why))?;
         tracing::info!(by = %by.name, sequence = written.sequence, "tokens revoked");
         Ok(Response::new(wire::RevokeResponse {
             revision: written.revision.to_string(),

@@ -77,15 +77,20 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         Format::Pretty => LogFormat::Pretty,
         Format::Json => LogFormat::Json,
     });
-    server::block_on(serve(config, format)).map_err(|why| match why {
+    server::block_on(serve(config, format)).map_err(failure)?;
+    Ok(Exit::Ok)
+}
+
+/// How the program ends when the server does not run, or no longer.
+fn failure(why: ServerError) -> Failure {
+    match why {
         ServerError::DevData(_)
         | ServerError::NotDevData(_)
         | ServerError::Keys(_)
         | ServerError::Tls(_)
         | ServerError::Log(_) => Failure::usage(why),
         _ => Failure::failed(why),
-    })?;
-    Ok(Exit::Ok)
+    }
 }
 
 async fn serve(config: Config, format: Option<LogFormat>) -> Result<(), ServerError> {
@@ -192,6 +197,16 @@ fn welcome(addresses: Addresses, data: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dead_task_ends_the_program_with_its_name() {
+        let ended = failure(ServerError::Task {
+            name: "ledger",
+            why: "it panicked".to_owned(),
+        });
+        assert_eq!(ended.exit, Exit::Failed);
+        assert_eq!(ended.message, "the task `ledger` died: it panicked");
+    }
 
     #[test]
     fn the_pasted_commands_reach_this_server() {

@@ -121,25 +121,26 @@ pub struct Opened {
     pub recovery: Recovery,
 }
 
-impl Log {
-    /// Opens the log in `dir`, or begins one; checks every record of it.
+/// A log that no other process has from now on, before it was looked at.
+pub struct Held {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    lock: Lock,
+}
+
+impl Held {
+    /// Opens the log, or begins one; checks every record of it.
     ///
     /// Half-written records at the end, which nobody was told are durable, are cut off and told.
     ///
     /// # Errors
     /// [`LogError`]: nothing that was durable may be missing or changed.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Opened, LogError> {
-        disk.make_dir(dir)
-            .map_err(LogError::io("make the folder", dir))?;
-        let held = dir.join(LOCK);
-        let lock = disk.lock(&held).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => LogError::Locked(dir.to_owned()),
-            _ => LogError::io("lock", &held)(source),
-        })?;
-        let (recovery, tail) = recover::recover(&*disk, dir, options)?;
-        let log = Self {
+    pub fn open(self, options: LogOptions) -> Result<Opened, LogError> {
+        let Self { disk, dir, lock } = self;
+        let (recovery, tail) = recover::recover(&*disk, &dir, options)?;
+        let log = Log {
             disk,
-            dir: dir.to_owned(),
+            dir,
             durable: tail.chain.sequence + 1,
             stopped: None,
             tail,
@@ -147,6 +148,32 @@ impl Log {
             _lock: lock,
         };
         Ok(Opened { log, recovery })
+    }
+}
+
+impl Log {
+    /// Holds the log in `dir` and opens it, as [`Held::open`] does.
+    ///
+    /// # Errors
+    /// As of [`Self::hold`] and [`Held::open`].
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Opened, LogError> {
+        Self::hold(disk, dir)?.open(options)
+    }
+
+    /// Holds the log in `dir` for this process alone.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`] when another process has it.
+    pub fn hold(disk: Arc<dyn Disk>, dir: &Path) -> Result<Held, LogError> {
+        disk.make_dir(dir)
+            .map_err(LogError::io("make the folder", dir))?;
+        let held = dir.join(LOCK);
+        let lock = disk.lock(&held).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => LogError::Locked(dir.to_owned()),
+            _ => LogError::io("lock", &held)(source),
+        })?;
+        let dir = dir.to_owned();
+        Ok(Held { disk, dir, lock })
     }
 
     /// Its end: where the next record goes on.
@@ -164,6 +191,14 @@ impl Log {
     /// The writer does nothing until its `run` is called on a thread of its own.
     pub fn start<A: Apply>(self, apply: A) -> (Appender<A::Outcome>, Writer<A>) {
         writer::start(self, apply)
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,7 +27,7 @@ pub use disk::{Disk, DiskFile, Lock, RealDisk};
 pub use frame::{
     Chain, Frame, MAX_PAYLOAD, NoFrame, loosen, read as read_frame, size as frame_size,
 };
-pub use log::{Log, LogError, LogOptions, Opened};
+pub use log::{Held, Log, LogError, LogOptions, Opened};
 pub use reader::{Entry, Reader};
 pub use recover::{Cut, Recovery};
 pub use segment::{Epoch, HEADER, SegmentInfo, chain_before};

@@ -119,6 +119,14 @@ impl SnapshotWriter {
     }
 }
 
+impl Drop for SnapshotWriter {
+    /// Half a snapshot is of no use, and a disk without room needs what it takes.
+    fn drop(&mut self) {
+        // One that was finished has another name by now.
+        let _none = self.disk.remove(&self.side);
+    }
+}
+
 impl Reader {
     /// Reads the newest snapshot of the log in `dir`, and then what comes after it.
     ///

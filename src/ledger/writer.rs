@@ -27,6 +27,9 @@ pub trait Apply: Send + 'static {
     ///
     /// Whoever appended them is told after this returns.
     fn apply(&mut self, records: &[Entry]) -> Vec<Self::Outcome>;
+
+    /// Told that a group was not appended.
+    fn refused(&mut self, _why: &NotAppended) {}
 }
 
 /// A record that is durable, and what became of it.
@@ -215,6 +218,7 @@ impl<A: Apply> Writer<A> {
                 }
             }
             Err(why) => {
+                self.apply.refused(&why);
                 for reply in replies {
                     let _unheard = reply.send(Err(why.clone()));
                 }

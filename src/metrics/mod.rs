@@ -22,7 +22,7 @@ use prometheus_client::{
 use handles::Handles;
 use labels::{
     Build, Bundle, BundleOutcome, Decision, Face, Issuer, Listener, ListenerOutcome,
-    ListenerReason, Policy, Queue, Refusal, Stage,
+    ListenerReason, Operator, Policy, Queue, Refusal, Stage, StorePart,
 };
 
 /// Policies of all bundles that are counted one by one; later ones are counted together.
@@ -39,8 +39,10 @@ pub struct Metrics {
     refusals: Family<Refusal, Counter>,
     policies: Family<Policy, Counter>,
     policies_seen: AtomicUsize,
+    operator_refusals: Family<Operator, Counter>,
     records_dropped: Counter,
     log_failing: Gauge,
+    store_failing: Family<StorePart, Gauge>,
     members_dropped: Family<Face, Counter>,
     latency: Family<Face, Histogram, Buckets>,
     stages: Family<Stage, Histogram, Buckets>,
@@ -81,8 +83,10 @@ impl Metrics {
             refusals: Family::default(),
             policies: Family::default(),
             policies_seen: AtomicUsize::new(0),
+            operator_refusals: Family::default(),
             records_dropped: Counter::default(),
             log_failing: Gauge::default(),
+            store_failing: Family::default(),
             members_dropped: Family::default(),
             latency,
             stages,
@@ -118,6 +122,10 @@ impl Metrics {
         to.register("records_dropped", help, it.records_dropped.clone());
         let help = "Whether the decision log cannot be written";
         to.register("decision_log_failing", help, it.log_failing.clone());
+        let help = "Whether a part of the store fails";
+        to.register("store_failing", help, it.store_failing.clone());
+        let help = "Requests of operators that were refused";
+        to.register("operator_refusals", help, it.operator_refusals.clone());
         let help = "Members of requests left out because the schema does not declare them";
         to.register("members_dropped", help, it.members_dropped.clone());
         let help = "From the arrival of a request to its record";
@@ -213,6 +221,19 @@ impl Metrics {
     /// Says whether the decision log cannot be written.
     pub fn log_failing(&self, failing: bool) {
         self.log_failing.set(i64::from(failing));
+    }
+
+    /// Says whether a part of the store fails.
+    pub fn store_failing(&self, part: &'static str, failing: bool) {
+        let gauge = self.store_failing.get_or_create(&StorePart { part });
+        gauge.set(i64::from(failing));
+    }
+
+    /// Counts a request of an operator that was refused.
+    pub fn operator_refusal(&self, code: &'static str) {
+        self.operator_refusals
+            .get_or_create(&Operator { code })
+            .inc();
     }
 
     /// Counts members of requests that were left out.
@@ -366,6 +387,8 @@ mod tests {
         metrics.token_cache(3, 1);
         metrics.token_cache(5, 2);
         metrics.connections("grpc", 2);
+        metrics.store_failing("ledger", true);
+        metrics.operator_refusal("caller_lacks_right");
         metrics.bundles(&[("orders".to_owned(), "cd".to_owned())]);
         metrics.bundles(&[("orders".to_owned(), "ab".to_owned())]);
         let text = metrics.render();
@@ -382,6 +405,8 @@ mod tests {
             "doorward_token_cache_total{result=\"hit\"} 5",
             "doorward_queue_depth{queue=\"records\"} 7",
             "doorward_connections{listener=\"grpc\"} 2",
+            "doorward_store_failing{part=\"ledger\"} 1",
+            "doorward_operator_refusals_total{code=\"caller_lacks_right\"} 1",
             "doorward_bundle_info{bundle=\"orders\",digest=\"ab\"} 1",
             "# EOF",
         ] {

@@ -39,6 +39,7 @@ pub fn gather<'s>(
     now: Timestamp,
 ) -> Result<Gathered<'s>, Refusal> {
     let known: Known<'s> = known.into();
+    known.check_readable()?;
     let snapshot = known.snapshot;
     let mut overlay = Overlay::new(known, who.stated());
     let resolved = question::resolve(snapshot, who, asked, &mut overlay)?;

@@ -130,11 +130,14 @@ impl LivePrincipals {
                 .version
                 .as_ref()
                 .is_some_and(|of| Arc::ptr_eq(of, version));
+        let unreadable = version.unreadable();
+        let is_of_version = is_of_version && live.view.is_readable() == unreadable.is_none();
         if is_of_snapshot && is_of_version {
             return Arc::clone(&live);
         }
         let directory = version.directory(bundle).filter(|_| uses);
         let view = DirectoryView::new(directory.cloned().unwrap_or_default());
+        let view = view.unreadable(unreadable.cloned());
         let of = uses.then(|| Arc::clone(version));
         let mut fresh = Principals::new(Arc::downgrade(snapshot), view, of);
         let of_token = snapshot.mapping.principal_types();

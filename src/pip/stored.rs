@@ -40,6 +40,8 @@ pub struct Known<'w> {
 /// One version of a bundle's directory, with the entities that were built of it.
 pub struct DirectoryView {
     directory: Directory,
+    /// Why nothing may be decided by it, if so.
+    unreadable: Option<Arc<str>>,
     built: Cache<Uid, Option<Arc<Entity>>>,
 }
 
@@ -60,6 +62,19 @@ impl<'w> Known<'w> {
     /// Whether it knows all that the rules may look at: a directory is there, or none is used.
     pub fn is_whole(self) -> bool {
         self.directory.is_some() || !self.snapshot.sources.uses_directory()
+    }
+
+    /// Whether what is stored could be read to its end.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] when not: what is missing may be a revocation.
+    pub(super) fn check_readable(self) -> Result<(), Refusal> {
+        match self.directory.and_then(|view| view.unreadable.as_ref()) {
+            None => Ok(()),
+            Some(why) => Err(Refusal::Unavailable {
+                detail: format!("what is stored cannot be read: {why}"),
+            }),
+        }
     }
 
     /// An entity by name, shared and never copied.
@@ -108,7 +123,20 @@ impl DirectoryView {
             // One is made for every version that requests meet, so it begins small.
             built: Cache::with_weighter(FIRST, BUILT, UnitWeighter),
             directory,
+            unreadable: None,
         }
+    }
+
+    /// The same, of a version that may not be decided by.
+    pub(super) fn unreadable(self, why: Option<Arc<str>>) -> Self {
+        Self {
+            unreadable: why,
+            ..self
+        }
+    }
+
+    pub(super) fn is_readable(&self) -> bool {
+        self.unreadable.is_none()
     }
 
     fn entity(&self, snapshot: &Snapshot, uid: &Uid) -> Result<Option<Arc<Entity>>, Refusal> {

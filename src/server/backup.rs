@@ -16,9 +16,8 @@ use crate::{
     store::{Store, StoreOptions},
 };
 
-/// What of a data directory is copied, besides the ledger.
-const ALSO: &[&str] = &["bundles", "dev"];
-const KEY: &str = "revision.key";
+/// What of a data directory is copied, besides the ledger. Keys keep who may read them.
+const ALSO: &[&str] = &["bundles", "dev", "dev-issuer.pk8", "revision.key"];
 const LEDGER: &str = "ledger";
 /// How often a copy is begun anew because the ledger was compacted meanwhile.
 const TRIES: usize = 5;
@@ -52,10 +51,6 @@ pub fn backup(data: &Path, to: &Path) -> Result<u64, ServerError> {
         let path = data.join(name);
         copy_all(&path, &to.join(name)).map_err(failed(&path))?;
     }
-    let key = data.join(KEY);
-    if key.exists() {
-        fs::copy(&key, to.join(KEY)).map_err(failed(&key))?;
-    }
     // Half of what was just being written is cut off; anything else that is not whole is refused.
     let opened = Log::open(Arc::new(RealDisk), &copy, LogOptions::default());
     let opened = opened.map_err(|why| ServerError::Store(why.into()))?;
@@ -82,9 +77,6 @@ pub async fn restore(from: &Path, data: &Path, keep_tokens: bool) -> Result<u64,
     copy_ledger(&from.join(LEDGER), &data.join(LEDGER)).map_err(failed(from))?;
     for name in ALSO {
         copy_all(&from.join(name), &data.join(name)).map_err(failed(&data.join(name)))?;
-    }
-    if from.join(KEY).exists() {
-        fs::copy(from.join(KEY), data.join(KEY)).map_err(failed(data))?;
     }
     let mut options = StoreOptions::new(data);
     options.log.new_epoch = true;

@@ -132,6 +132,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         default_bundle,
         issuers: issuers.into(),
         rules,
+        metrics,
         clock: clock::now,
     };
     let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();
@@ -189,6 +190,7 @@ fn readiness(live: &LiveBundles, statuses: &[Arc<Status>], tokens: &TokenVerifie
         degraded: of_bundles
             .chain(keys.iter().filter_map(key_trouble))
             .collect(),
+        unreadable: false,
     }
 }
 

@@ -15,6 +15,8 @@ use crate::{
 
 /// Largest message of services whose messages are names, in bytes.
 const SMALL: usize = 4096;
+/// How often it is looked whether questions can still be answered.
+const LOOK: Duration = Duration::from_secs(1);
 const SERVICE: &str = DecisionServiceServer::<DecisionFace>::NAME;
 
 /// Every service of the listener.
@@ -51,13 +53,17 @@ pub(super) fn admin_router(desk: Desk) -> Router {
 }
 
 /// Health as gRPC tells it: serving once every bundle has rules, and never taken back by a refused
-/// push.
+/// push, but where every question is refused until a restart.
 pub(super) async fn announce(health: HealthReporter, readiness: ReadinessSource) {
     set(&health, ServingStatus::NotServing).await;
     while !readiness().is_ready() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     set(&health, ServingStatus::Serving).await;
+    while !readiness().unreadable {
+        tokio::time::sleep(LOOK).await;
+    }
+    set(&health, ServingStatus::NotServing).await;
 }
 
 /// Tells watchers that the end is near.

@@ -290,9 +290,11 @@ impl Server {
         }
         let admission = Admission::new(bounds(&limits));
         let readiness = decision_log::told_in(with_certificates(readiness, tls), recorder.clone());
+        let readiness = store::told_in(readiness, Arc::clone(&store));
         let sample = telemetry::sampler(telemetry::Sampled {
             readiness: Arc::clone(&readiness),
             recorder: recorder.clone(),
+            store: Arc::clone(&store),
             admission: admission.clone(),
             waiting,
             tokens,
@@ -303,9 +305,11 @@ impl Server {
         let announced = health.clone();
         let closing = reached(&phase, Phase::Closing);
         tasks.spawn("health", async move {
-            grpc::announce(announced, readiness).await;
-            closing.await;
-            Ok(())
+            tokio::select! {
+                () = grpc::announce(announced, readiness) => {}
+                () = closing => return Ok(()),
+            }
+            std::future::pending().await
         });
         let (close_streams, closing_streams) = watch::channel(false);
         let ext_authz = ExtAuthzFace::new(

@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 
 use super::{ServerError, clock, reload::build};
 use crate::{
+    admin::probe::{Degraded, ReadinessSource},
     ledger::LogError,
-    store::{Progress, Store, StoreError, StoreOptions, StoreTasks},
+    store::{Part, Progress, Store, StoreError, StoreOptions, StoreTasks},
 };
 
 /// How long a start waits for a process that is about to let go of the ledger.
@@ -34,7 +35,10 @@ pub(super) struct Kept {
 pub(super) async fn open(data: PathBuf) -> Result<Kept, ServerError> {
     let until = clock::instant() + PATIENCE;
     loop {
-        let options = StoreOptions::new(&data);
+        let options = StoreOptions {
+            both,
+            ..StoreOptions::new(&data)
+        };
         let opened = build(move || Store::open(options, teller())).await;
         match opened.map_err(|why| ServerError::task("store", why))? {
             Err(StoreError::Ledger(LogError::Locked(_))) if clock::instant() < until => {
@@ -47,6 +51,31 @@ pub(super) async fn open(data: PathBuf) -> Result<Kept, ServerError> {
             }
         }
     }
+}
+
+/// Does two pieces of work at the same time.
+fn both(one: &mut (dyn FnMut() + Send), other: &mut (dyn FnMut() + Send)) {
+    thread::scope(|scope| {
+        scope.spawn(one);
+        other();
+    });
+}
+
+/// Readiness that also tells what is wrong with the store.
+pub(super) fn told_in(readiness: ReadinessSource, store: Arc<Store>) -> ReadinessSource {
+    Arc::new(move || {
+        let mut state = readiness();
+        for (part, detail) in store.troubles() {
+            state.unreadable |= part == Part::Records;
+            state.degraded.push(Degraded {
+                bundle: None,
+                what: part.name(),
+                detail,
+                faults: Vec::new(),
+            });
+        }
+        state
+    })
 }
 
 /// Tells how far a start has come: at once what is unusual, the rest now and then.

@@ -16,6 +16,7 @@ use crate::{
     authn::TokenVerifier,
     config::OtlpConfig,
     pep::admission::{Admission, Class},
+    store::{Part, Store},
 };
 
 /// The variable that holds the filter, as `info` or `doorward::pdp=debug`.
@@ -97,6 +98,7 @@ pub fn init(
 pub(super) struct Sampled {
     pub(super) readiness: ReadinessSource,
     pub(super) recorder: Recorder,
+    pub(super) store: Arc<Store>,
     pub(super) admission: Admission,
     pub(super) waiting: Waiting,
     pub(super) tokens: Arc<TokenVerifier>,
@@ -107,6 +109,7 @@ pub(super) fn sampler(sampled: Sampled) -> Sampler {
     let Sampled {
         readiness,
         recorder,
+        store,
         admission,
         waiting,
         tokens,
@@ -132,6 +135,11 @@ pub(super) fn sampler(sampled: Sampled) -> Sampler {
                 let age = now.duration_since(read_at).as_secs_f64();
                 metrics.key_age(health.issuer.as_str(), age);
             }
+        }
+        let troubles = store.troubles();
+        for part in Part::ALL {
+            let failing = troubles.iter().any(|(it, _)| *it == part);
+            metrics.store_failing(part.name(), failing);
         }
         let (hits, misses) = keys.remembered();
         metrics.token_cache(hits, misses);

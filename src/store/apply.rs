@@ -112,6 +112,10 @@ impl Version {
                 outcome = Outcome::Conflict(n);
                 break;
             }
+            if change.type_name.contains('\0') {
+                outcome = Outcome::Refused(n, "would be of a type that has no name");
+                break;
+            }
             let new = match &change.put {
                 Some(put) => Some(stored(put, old.as_deref(), sequence)?),
                 None => None,
@@ -144,19 +148,6 @@ impl Version {
         self.since_snapshot += record.changes.len();
         self.directories.insert_mut(bundle, directory);
         Ok(outcome)
-    }
-}
-
-impl Directory {
-    fn set(&mut self, key: &Key, stored: Option<Arc<Stored>>) {
-        match stored {
-            Some(stored) => {
-                self.entities.insert_mut(key.clone(), stored);
-            }
-            None => {
-                self.entities.remove_mut(key);
-            }
-        }
     }
 }
 

@@ -4,25 +4,26 @@
 //! and its `flush` is no fsync; so it is held against the ledger and against a sum over all entries,
 //! and set aside and made anew when anything differs. One thread writes it.
 
+mod entries;
+mod task;
+
 use std::{
-    fmt, fs,
+    fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    apply::Delta,
-    version::{Key, Stored, Version},
+    health::Health,
+    version::{Filling, Version},
 };
-use crate::ledger::{
-    Chain, Epoch,
-    record::{Restored, Revocation},
-};
+use crate::ledger::{Chain, Epoch, record::Revocation};
+use entries::{ENTITY, FORMAT, POSITION, Position, REVOCATION, read_key, read_value, sum};
+pub(super) use task::Checkpoint;
+pub use task::CheckpointTask;
 
 /// The folder in the data directory.
 pub(super) const DIR: &str = "checkpoint";
@@ -31,60 +32,6 @@ const CACHE: u64 = 64 * 1024 * 1024;
 /// How often a held lock is tried again; sled lets go of it late.
 const TRIES: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(100);
-/// Groups of changes that may wait; a writer that is this far ahead waits for the checkpoint.
-const QUEUE: usize = 64;
-/// Entries written together when the checkpoint is made anew.
-const CHUNK: usize = 10_000;
-
-const POSITION: &[u8] = b"p";
-const ENTITY: u8 = b'e';
-const REVOCATION: u8 = b'r';
-const FORMAT: u32 = 1;
-
-/// Where the checkpoint stands.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Position {
-    format: u32,
-    sequence: u64,
-    hash: [u8; 32],
-    epochs: Vec<(u64, u64)>,
-    restored: Option<Restored>,
-    /// The sum over all other entries.
-    sum: u64,
-}
-
-/// What the checkpoint's thread is told.
-enum Job {
-    /// Write everything.
-    All(Arc<Version>),
-    /// Write what a group changed.
-    Changes(Arc<Version>, Vec<Delta>),
-}
-
-/// Tells the checkpoint's thread what changed.
-pub(super) struct Checkpoint {
-    jobs: mpsc::SyncSender<Job>,
-}
-
-/// Writes the checkpoint. Run it on a thread of its own.
-pub struct CheckpointTask {
-    db: sled::Db,
-    jobs: mpsc::Receiver<Job>,
-    position: Position,
-    broken: bool,
-}
-
-impl fmt::Debug for CheckpointTask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckpointTask").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Checkpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Checkpoint")
-    }
-}
 
 /// A checkpoint that was opened.
 pub(super) struct Opened {
@@ -94,161 +41,59 @@ pub(super) struct Opened {
     pub(super) version: Option<Version>,
 }
 
-/// Opens the checkpoint in `data`, or begins one.
-///
-/// `fits` says whether the ledger has the record that the checkpoint ends with.
-///
-/// # Errors
-/// When not even an empty one can be had.
-pub(super) fn open(data: &Path, fits: impl Fn(&Version) -> bool) -> Result<Opened, String> {
+/// What was found in the checkpoint's folder.
+pub(super) struct Found {
+    dir: PathBuf,
+    held: Result<(sled::Db, Option<(Version, Position)>), String>,
+}
+
+/// Reads the checkpoint in `data`, or begins one.
+pub(super) fn read(data: &Path) -> Found {
     let dir = data.join(DIR);
-    let held = match try_open(&dir) {
-        Ok(db) => match load(&db) {
-            Ok(None) => Ok((db, None)),
-            Ok(Some((version, position))) if fits(&version) => Ok((db, Some((version, position)))),
-            Ok(Some(_)) => Err("it is not of this ledger".to_owned()),
-            Err(why) => Err(why),
-        },
-        Err(why) => Err(why),
-    };
-    let (db, found) = match held {
-        Ok(held) => held,
-        Err(why) => {
-            let aside = set_aside(&dir).map_err(|again| format!("{why}, and then: {again}"))?;
-            tracing::warn!(
-                why,
-                aside = %aside.display(),
-                "the checkpoint cannot be used: it is set aside and made anew from the ledger"
-            );
-            (try_open(&dir)?, None)
-        }
-    };
-    let (version, position) = match found {
-        Some((version, position)) => (Some(version), position),
-        None => (None, Position::default()),
-    };
-    let (sender, jobs) = mpsc::sync_channel(QUEUE);
-    Ok(Opened {
-        checkpoint: Checkpoint { jobs: sender },
-        task: CheckpointTask {
-            db,
-            jobs,
-            position,
-            broken: false,
-        },
-        version,
-    })
+    let held = try_open(&dir).and_then(|db| {
+        let loaded = load(&db)?;
+        Ok((db, loaded))
+    });
+    Found { dir, held }
 }
 
-impl Checkpoint {
-    /// Has everything written.
-    pub(super) fn all(&self, version: Arc<Version>) {
-        // Without its thread there is no checkpoint, and the next start replays the ledger.
-        let _gone = self.jobs.send(Job::All(version));
-    }
-
-    /// Has written what led to `version`.
-    pub(super) fn changes(&self, version: Arc<Version>, deltas: Vec<Delta>) {
-        let _gone = self.jobs.send(Job::Changes(version, deltas));
-    }
-}
-
-impl CheckpointTask {
-    /// Writes until nobody is left who could tell it of changes.
-    pub fn run(mut self) {
-        while let Ok(job) = self.jobs.recv() {
-            if self.broken {
-                continue;
+impl Found {
+    /// Goes on from it where `fits` says that it is of this ledger, else makes it anew.
+    ///
+    /// # Errors
+    /// When not even an empty one can be had.
+    pub(super) fn open(
+        self,
+        fits: impl Fn(&Version) -> bool,
+        health: Arc<Health>,
+    ) -> Result<Opened, String> {
+        let Self { dir, held } = self;
+        let held = held.and_then(|(db, found)| match found {
+            Some((version, _)) if !fits(&version) => Err("it is not of this ledger".to_owned()),
+            found => Ok((db, found)),
+        });
+        let (db, found) = match held {
+            Ok(held) => held,
+            Err(why) => {
+                let aside = set_aside(&dir).map_err(|again| format!("{why}, and then: {again}"))?;
+                tracing::warn!(
+                    why,
+                    aside = %aside.display(),
+                    "the checkpoint cannot be used: it is set aside and made anew from the ledger"
+                );
+                (try_open(&dir)?, None)
             }
-            let done = match job {
-                Job::All(version) => self.all(&version),
-                Job::Changes(version, deltas) => self.changes(&version, deltas),
-            };
-            if let Err(why) = done {
-                // What it holds is a version still, only an old one.
-                tracing::error!(%why, "the checkpoint is not written any more until a restart");
-                self.broken = true;
-            }
-        }
-        if let Err(why) = self.db.flush() {
-            tracing::warn!(%why, "the checkpoint may lack its last changes");
-        }
-    }
-
-    fn all(&mut self, version: &Version) -> Result<(), sled::Error> {
-        self.db.clear()?;
-        self.position = Position::default();
-        let entities = version
-            .directories
-            .iter()
-            .flat_map(|(bundle, directory)| directory.iter().map(move |it| (bundle, it)))
-            .map(|(bundle, (key, stored))| (entity_key(bundle, key), entity_value(stored)));
-        let revocations = version.revocations.iter().map(revocation_entry);
-        let mut batch = sled::Batch::default();
-        for (n, (key, value)) in entities.chain(revocations).enumerate() {
-            self.position.sum = self.position.sum.wrapping_add(sum(&key, &value));
-            batch.insert(key, value);
-            if n % CHUNK == CHUNK - 1 {
-                self.db.apply_batch(std::mem::take(&mut batch))?;
-            }
-        }
-        // Without its position it counts for nothing, so this comes last.
-        self.end(version, batch)
-    }
-
-    fn changes(&mut self, version: &Version, deltas: Vec<Delta>) -> Result<(), sled::Error> {
-        if version.chain.sequence <= self.position.sequence {
-            return Ok(());
-        }
-        let mut batch = sled::Batch::default();
-        for delta in deltas {
-            let (key, old, new) = match delta {
-                Delta::Entity {
-                    bundle,
-                    key,
-                    old,
-                    new,
-                } => (
-                    entity_key(&bundle, &key),
-                    old.as_deref().map(entity_value),
-                    new.as_deref().map(entity_value),
-                ),
-                Delta::Revocation(revocation) => {
-                    let (key, value) = revocation_entry(&revocation);
-                    match self.db.contains_key(&key)? {
-                        true => continue,
-                        false => (key, None, Some(value)),
-                    }
-                }
-            };
-            let less = old.map_or(0, |old| sum(&key, &old));
-            let more = new.as_ref().map_or(0, |new| sum(&key, new));
-            let total = &mut self.position.sum;
-            *total = total.wrapping_sub(less).wrapping_add(more);
-            match new {
-                Some(new) => batch.insert(key, new),
-                None => batch.remove(key),
-            }
-        }
-        self.end(version, batch)
-    }
-
-    /// Writes a batch with the position that it leads to, so that both are there or neither.
-    fn end(&mut self, version: &Version, mut batch: sled::Batch) -> Result<(), sled::Error> {
-        self.position = Position {
-            format: FORMAT,
-            sequence: version.chain.sequence,
-            hash: version.chain.hash,
-            epochs: version.epochs.iter().map(|it| (it.id, it.from)).collect(),
-            restored: version.revocations.restored.clone(),
-            sum: self.position.sum,
         };
-        let position = serde_json::to_vec(&self.position)
-            .map_err(|why| sled::Error::Unsupported(why.to_string()))?;
-        batch.insert(POSITION, position);
-        self.db.apply_batch(batch)?;
-        self.db.flush()?;
-        Ok(())
+        let (version, position) = match found {
+            Some((version, position)) => (Some(version), position),
+            None => (None, Position::default()),
+        };
+        let (checkpoint, task) = task::start(db, position, health);
+        Ok(Opened {
+            checkpoint,
+            task,
+            version,
+        })
     }
 }
 
@@ -324,7 +169,7 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
     };
     version.revocations.restored = position.restored.clone();
     let mut total = 0_u64;
-    let mut here: Option<(Arc<str>, super::Directory)> = None;
+    let mut here: Option<(Arc<str>, Filling)> = None;
     for entry in db.iter() {
         let (key, value) = entry.map_err(text)?;
         let Some((kind, rest)) = key.split_first() else {
@@ -337,10 +182,10 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
                 if here.as_ref().is_none_or(|(name, _)| **name != *bundle)
                     && let Some((name, done)) = here.replace((bundle.into(), Default::default()))
                 {
-                    version.directories.insert_mut(name, done);
+                    version.directories.insert_mut(name, done.done());
                 }
-                if let Some((_, directory)) = &mut here {
-                    directory.entities.insert_mut(key, Arc::new(stored));
+                if let Some((_, filling)) = &mut here {
+                    filling.add(key, stored);
                 }
             }
             REVOCATION => {
@@ -353,90 +198,10 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
         total = total.wrapping_add(sum(&key, &value));
     }
     if let Some((name, done)) = here {
-        version.directories.insert_mut(name, done);
+        version.directories.insert_mut(name, done.done());
     }
     match total == position.sum {
         true => Ok(Some((version, position))),
         false => Err("its entries are not those that were written".to_owned()),
     }
-}
-
-/// A number of one entry, so that those of all can be added up in any order.
-fn sum(key: &[u8], value: &[u8]) -> u64 {
-    let mut low = crc32fast::Hasher::new();
-    low.update(key);
-    low.update(value);
-    let mut high = crc32fast::Hasher::new_with_initial(0x5EED);
-    high.update(value);
-    high.update(key);
-    u64::from(high.finalize()) << 32 | u64::from(low.finalize())
-}
-
-fn revocation_entry(revocation: &Revocation) -> (Vec<u8>, Vec<u8>) {
-    let mut key = vec![REVOCATION];
-    key.extend(serde_json::to_vec(revocation).unwrap_or_default());
-    (key, Vec::new())
-}
-
-fn entity_key(bundle: &str, key: &Key) -> Vec<u8> {
-    let mut bytes = vec![ENTITY];
-    for part in [bundle, key.type_name.as_str(), key.id.as_str()] {
-        put_text(&mut bytes, part);
-    }
-    bytes
-}
-
-fn read_key(mut bytes: &[u8]) -> Option<(&str, Key)> {
-    let bundle = take_text(&mut bytes)?;
-    let (type_name, id) = (take_text(&mut bytes)?, take_text(&mut bytes)?);
-    Some((bundle, Key::new(type_name, id)))
-}
-
-fn entity_value(stored: &Stored) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64 + stored.attributes.len());
-    for number in [stored.changed, stored.born, stored.stamp] {
-        bytes.extend(number.to_le_bytes());
-    }
-    put_text(&mut bytes, &stored.attributes);
-    for parent in &stored.parents {
-        put_text(&mut bytes, &parent.type_name);
-        put_text(&mut bytes, &parent.id);
-    }
-    bytes
-}
-
-fn read_value(mut bytes: &[u8]) -> Option<Stored> {
-    let mut number = || {
-        let (number, rest) = bytes.split_first_chunk()?;
-        bytes = rest;
-        Some(u64::from_le_bytes(*number))
-    };
-    let (changed, born, stamp) = (number()?, number()?, number()?);
-    let attributes = take_text(&mut bytes)?.into();
-    let mut parents = Vec::new();
-    while !bytes.is_empty() {
-        let (type_name, id) = (take_text(&mut bytes)?, take_text(&mut bytes)?);
-        parents.push(Key::new(type_name, id));
-    }
-    Some(Stored {
-        attributes,
-        parents: parents.into(),
-        changed,
-        born,
-        stamp,
-    })
-}
-
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(text.as_bytes());
-}
-
-fn take_text<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (text, rest) = rest.split_at_checked(length)?;
-    *bytes = rest;
-    std::str::from_utf8(text).ok()
 }

@@ -6,9 +6,12 @@
 //! **Invariant:** a version follows from the ledger alone: whoever reads the same records has the
 //! same one.
 
+mod applier;
 mod apply;
 mod checkpoint;
+mod health;
 mod open;
+mod order;
 mod revision;
 mod revocations;
 mod state;
@@ -16,9 +19,11 @@ mod state;
 mod tests;
 mod version;
 
+pub use applier::Applier;
 pub use apply::Outcome;
 pub use checkpoint::CheckpointTask;
-pub use open::{Applier, Progress, Store, StoreError, StoreOptions, StoreTasks, Written};
+pub use health::Part;
+pub use open::{Both, Progress, Store, StoreError, StoreOptions, StoreTasks, Written};
 pub use revision::Reach;
 pub use revocations::Revocations;
 pub use version::{Directory, Key, Stored, Version};

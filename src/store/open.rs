@@ -15,16 +15,18 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
+    applier::{Applier, Behind},
     apply::{Delta, Outcome},
-    checkpoint::{self, Checkpoint, CheckpointTask},
+    checkpoint::{self, CheckpointTask},
+    health::{Health, Part},
     revision::{Reach, RevisionKey},
     revocations, state,
     version::Version,
 };
 use crate::{
     ledger::{
-        Appended, Appender, Apply, Chain, Cut, Disk, Entry, Log, LogError, LogOptions, NotAppended,
-        Opened, Reader, RealDisk, SnapshotWriter, Writer, record::LedgerRecord,
+        Appended, Appender, Chain, Cut, Disk, Log, LogError, LogOptions, NotAppended, Opened,
+        Reader, RealDisk, SnapshotWriter, Writer, record::LedgerRecord,
     },
     model::{Revision, SignedDuration, Timestamp},
 };
@@ -36,7 +38,7 @@ const WORTH: usize = 200_000;
 /// Records between two tellings of progress.
 const STEP: u64 = 1_000;
 /// Hashes of records by which revisions of a lost future are told, beyond their epoch.
-const RECENT: usize = 4_096;
+pub(super) const RECENT: usize = 4_096;
 
 /// What is stored, as of now.
 pub struct Store {
@@ -45,6 +47,7 @@ pub struct Store {
     recent: Arc<Recent>,
     key: Arc<RevisionKey>,
     appender: Appender<Outcome>,
+    health: Arc<Health>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// How much had changed when the ledger was last compacted.
@@ -62,7 +65,12 @@ pub struct StoreOptions {
     pub log: LogOptions,
     /// Whether there is a checkpoint.
     pub checkpoint: bool,
+    /// How the ledger is checked while the checkpoint is read.
+    pub both: Both,
 }
+
+/// Does two pieces of work; a server does them at the same time.
+pub type Both = fn(&mut (dyn FnMut() + Send), &mut (dyn FnMut() + Send));
 
 impl StoreOptions {
     /// As a server has it.
@@ -72,6 +80,10 @@ impl StoreOptions {
             disk: Arc::new(RealDisk),
             log: LogOptions::default(),
             checkpoint: true,
+            both: |one, other| {
+                one();
+                other();
+            },
         }
     }
 }
@@ -141,7 +153,7 @@ pub struct Written {
     pub outcome: Outcome,
 }
 
-type Recent = Mutex<VecDeque<(u64, [u8; 8])>>;
+pub(super) type Recent = Mutex<VecDeque<(u64, [u8; 8])>>;
 
 impl Store {
     /// Opens the store of a data directory: checks the ledger, reads the checkpoint, replays what it
@@ -158,18 +170,29 @@ impl Store {
             disk,
             log,
             checkpoint,
+            both,
         } = options;
         let dir = data.join(DIR);
-        let Opened { log, recovery } = Log::open(Arc::clone(&disk), &dir, log)?;
+        // Nobody else has the ledger from here on, so nobody else has the checkpoint.
+        let mut held = Some(Log::hold(Arc::clone(&disk), &dir)?);
+        let (mut opened, mut found) = (None, None);
+        both(
+            &mut || opened = held.take().map(|held| held.open(log)),
+            &mut || found = checkpoint.then(|| checkpoint::read(&data)),
+        );
+        let late = || Log::open(Arc::clone(&disk), &dir, log);
+        let Opened { log, recovery } = opened.unwrap_or_else(late)?;
         let key = Arc::new(RevisionKey::open(&data).map_err(StoreError::Key)?);
+        let health = Arc::new(Health::default());
         if let Some(cut) = recovery.cut {
             progress(Progress::Cut(cut));
         }
-        let opened = match checkpoint {
-            true => Some(open_checkpoint(&disk, &data, &dir, recovery.first)?),
-            false => None,
-        };
-        let (checkpoint, task, loaded) = match opened {
+        let opened = found.map(|found| {
+            let fits = |version: &Version| is_of_ledger(&disk, &dir, recovery.first, version);
+            let opened = found.open(fits, Arc::clone(&health));
+            opened.map_err(StoreError::Checkpoint)
+        });
+        let (checkpoint, task, loaded) = match opened.transpose()? {
             Some(it) => (Some(it.checkpoint), Some(it.task), it.version),
             None => (None, None, None),
         };
@@ -215,6 +238,7 @@ impl Store {
                 Some(deltas) => Behind::By(version, deltas),
                 None => Behind::All(version),
             },
+            health: Arc::clone(&health),
         };
         let (appender, writer) = log.start(applier);
         let store = Self {
@@ -223,6 +247,7 @@ impl Store {
             recent,
             key,
             appender,
+            health,
             disk,
             dir,
             compacted: AtomicUsize::new(0),
@@ -314,6 +339,13 @@ impl Store {
     /// # Errors
     /// [`LogError`]; a snapshot that cannot be finished changes nothing.
     pub fn compact(&self) -> Result<(), LogError> {
+        let compacted = self.try_compact();
+        let trouble = compacted.as_ref().err().map(ToString::to_string);
+        self.health.set(Part::Compaction, trouble);
+        compacted
+    }
+
+    fn try_compact(&self) -> Result<(), LogError> {
         let version = self.pin();
         let epoch = version.epochs.last().copied().unwrap_or_default();
         let disk = Arc::clone(&self.disk);
@@ -325,6 +357,11 @@ impl Store {
         Ok(())
     }
 
+    /// What is not as it should be, by part, in words.
+    pub fn troubles(&self) -> Vec<(Part, String)> {
+        self.health.troubles()
+    }
+
     /// Asks for a new segment, so that a snapshot can stand for those before it.
     pub async fn rotate(&self) {
         self.appender.rotate().await;
@@ -333,6 +370,26 @@ impl Store {
     /// Ends the writer after what is queued.
     pub async fn end(&self) {
         self.appender.end().await;
+    }
+
+    /// A revision that is still to come.
+    #[cfg(test)]
+    pub(crate) fn revision_to_come(&self) -> Revision {
+        let version = self.pin();
+        let chain = Chain {
+            sequence: version.chain.sequence + 1_000,
+            ..version.chain
+        };
+        let epoch = version.epochs.last().copied().unwrap_or_default();
+        self.key.make(epoch, chain)
+    }
+
+    /// Writes a record as a later version of this program could, which this one cannot read.
+    #[cfg(test)]
+    pub(crate) async fn write_unknown(&self) -> Result<(), NotAppended> {
+        let payload = br#"{"of_a_later_version":{}}"#.to_vec();
+        let receipt = self.appender.append(payload).await?;
+        receipt.durable().await.map(drop)
     }
 }
 
@@ -344,21 +401,14 @@ impl fmt::Debug for Store {
     }
 }
 
-fn open_checkpoint(
-    disk: &Arc<dyn Disk>,
-    data: &Path,
-    dir: &Path,
-    first: u64,
-) -> Result<checkpoint::Opened, StoreError> {
-    let fits = |version: &Version| {
-        let chain = version.chain;
-        let reader = Reader::after(Arc::clone(disk), dir, chain.sequence);
-        let is_here = reader.is_ok_and(|reader| {
-            reader.chain() == chain && reader.epoch().as_ref() == version.epochs.last()
-        });
-        chain.sequence + 1 >= first && is_here
-    };
-    checkpoint::open(data, fits).map_err(StoreError::Checkpoint)
+/// Whether the ledger has the record that a version ends with.
+fn is_of_ledger(disk: &Arc<dyn Disk>, dir: &Path, first: u64, version: &Version) -> bool {
+    let chain = version.chain;
+    let reader = Reader::after(Arc::clone(disk), dir, chain.sequence);
+    let is_here = reader.is_ok_and(|reader| {
+        reader.chain() == chain && reader.epoch().as_ref() == version.epochs.last()
+    });
+    chain.sequence + 1 >= first && is_here
 }
 
 /// A version from the newest snapshot of the ledger, and the reader of what comes after it.
@@ -403,79 +453,4 @@ fn replay(
         }
     }
     Ok(())
-}
-
-/// Makes versions of records, on the writer's thread.
-pub struct Applier {
-    current: Arc<ArcSwap<Version>>,
-    reached: watch::Sender<u64>,
-    recent: Arc<Recent>,
-    key: Arc<RevisionKey>,
-    checkpoint: Option<Checkpoint>,
-    behind: Behind,
-}
-
-/// What the checkpoint was not told yet of the start.
-enum Behind {
-    No,
-    By(Arc<Version>, Vec<Delta>),
-    All(Arc<Version>),
-}
-
-impl Applier {
-    fn catch_up(&mut self) {
-        let Some(checkpoint) = &self.checkpoint else {
-            return;
-        };
-        match std::mem::replace(&mut self.behind, Behind::No) {
-            Behind::No => {}
-            Behind::By(version, deltas) => checkpoint.changes(version, deltas),
-            Behind::All(version) => checkpoint.all(version),
-        }
-    }
-}
-
-impl Apply for Applier {
-    type Outcome = Outcome;
-
-    fn begin(&mut self) {
-        self.catch_up();
-    }
-
-    fn apply(&mut self, records: &[Entry]) -> Vec<Outcome> {
-        let mut version = Version::clone(&self.current.load());
-        let mut deltas = Vec::new();
-        let mut outcomes = Vec::with_capacity(records.len());
-        for entry in records {
-            // This program wrote it a moment ago.
-            let applied = version.apply(entry, &mut deltas);
-            outcomes.push(applied.unwrap_or(Outcome::Nothing));
-        }
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in records {
-            let hash = entry.hash.first_chunk().copied().unwrap_or_default();
-            recent.push_back((entry.sequence, hash));
-        }
-        while recent.len() > RECENT {
-            recent.pop_front();
-        }
-        drop(recent);
-        let Some(last) = records.last() else {
-            return outcomes;
-        };
-        version.revision = self.key.make(last.epoch, version.chain);
-        let version = Arc::new(version);
-        self.current.store(Arc::clone(&version));
-        self.reached.send_replace(version.chain.sequence);
-        if let Some(checkpoint) = &self.checkpoint {
-            checkpoint.changes(version, deltas);
-        }
-        outcomes
-    }
-}
-
-impl fmt::Debug for Applier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Applier")
-    }
 }

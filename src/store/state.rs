@@ -57,7 +57,7 @@ pub(super) fn write<E>(
         put(&Part::Revocations(chunk.to_vec()))?;
     }
     for (bundle, directory) in version.directories.iter() {
-        let mut all = directory.iter();
+        let mut all = directory.in_order();
         loop {
             let chunk: Vec<Item> = all.by_ref().take(CHUNK).map(item).collect();
             if chunk.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn read(version: &mut Version, chain: Chain, bytes: &[u8]) -> Result<
             version.directories.remove_mut(bundle.as_str());
             for item in entities {
                 let (key, stored) = stored(item);
-                directory.entities.insert_mut(key, Arc::new(stored));
+                directory.set(&key, Some(Arc::new(stored)));
             }
             version.directories.insert_mut(bundle.into(), directory);
         }

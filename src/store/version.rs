@@ -1,11 +1,11 @@
 //! One state of everything that is stored.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Bound, sync::Arc};
 
 use rpds::HashTrieMapSync;
 use smol_str::SmolStr;
 
-use super::revocations::Revocations;
+use super::{order::Order, revocations::Revocations};
 use crate::{
     ledger::{Chain, Epoch},
     model::{EntityRef, Revision},
@@ -22,12 +22,22 @@ pub struct Version {
     pub(super) revision: Revision,
     /// Records and entities since the ledger was last compacted.
     pub(super) since_snapshot: usize,
+    /// Why a later record cannot be read, if there is one: what was revoked is then unknown.
+    pub(super) unreadable: Option<Arc<str>>,
 }
 
 /// The stored entities of one bundle.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    pub(super) entities: HashTrieMapSync<Key, Arc<Stored>>,
+    entities: HashTrieMapSync<Key, Arc<Stored>>,
+    order: Order,
+}
+
+/// A directory that is being filled, before anyone has it.
+#[derive(Debug, Default)]
+pub(super) struct Filling {
+    entities: HashTrieMapSync<Key, Arc<Stored>>,
+    keys: Vec<Key>,
 }
 
 /// Names a stored entity: its full type name, and its id.
@@ -75,6 +85,12 @@ impl Version {
         self.chain
     }
 
+    /// Why nothing may be decided by it, if so: a record that comes after it cannot be read, and may
+    /// be a revocation.
+    pub fn unreadable(&self) -> Option<&Arc<str>> {
+        self.unreadable.as_ref()
+    }
+
     /// How many entities there are, in all bundles.
     pub fn entities(&self) -> usize {
         self.directories.values().map(Directory::len).sum()
@@ -90,12 +106,28 @@ impl fmt::Debug for Version {
     }
 }
 
+impl Filling {
+    /// Adds an entity; it costs least when they come in the order of their keys.
+    pub(super) fn add(&mut self, key: Key, stored: Stored) {
+        self.keys.push(key.clone());
+        self.entities.insert_mut(key, Arc::new(stored));
+    }
+
+    pub(super) fn done(self) -> Directory {
+        Directory {
+            entities: self.entities,
+            order: Order::of(self.keys),
+        }
+    }
+}
+
 impl FromIterator<(Key, Stored)> for Directory {
     fn from_iter<I: IntoIterator<Item = (Key, Stored)>>(entities: I) -> Self {
-        let shared = entities.into_iter().map(|(key, it)| (key, Arc::new(it)));
-        Self {
-            entities: shared.collect(),
+        let mut filling = Filling::default();
+        for (key, stored) in entities {
+            filling.add(key, stored);
         }
+        filling.done()
     }
 }
 
@@ -129,32 +161,52 @@ impl Directory {
         }
     }
 
-    /// The first `limit` entities after `after`, in the order of their keys, that pass `filter`.
+    /// Every entity, in the order of their keys.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (&Key, &Arc<Stored>)> {
+        let keys = self.order.onward(Bound::Unbounded);
+        keys.filter_map(|key| Some((key, self.get(key)?)))
+    }
+
+    /// The first `limit` entities after `after`, of one type or of all, in the order of their keys,
+    /// that pass `filter`; no other entities before the last of them are looked at.
     pub fn page(
         &self,
+        type_name: Option<&str>,
         after: Option<&Key>,
         limit: usize,
         filter: impl Fn(&Key, &Stored) -> bool,
     ) -> Vec<(Key, Arc<Stored>)> {
-        let later = self
-            .iter()
-            .filter(|(key, stored)| after.is_none_or(|after| *key > after) && filter(key, stored));
-        // A heap of the smallest keys: only an operator asks, and seldom.
-        let mut smallest = std::collections::BinaryHeap::new();
-        for (key, _) in later {
-            if smallest.len() < limit {
-                smallest.push(key);
-            } else if smallest.peek().is_some_and(|largest| key < largest) {
-                smallest.pop();
-                smallest.push(key);
+        let first = type_name.map(|name| Key::new(name, ""));
+        let begin = match (after, &first) {
+            (Some(after), Some(first)) if after < first => Bound::Included(first),
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Included(first),
+            (None, None) => Bound::Unbounded,
+        };
+        let keys = self.order.onward(begin);
+        let of_type = keys.take_while(|key| type_name.is_none_or(|name| key.type_name == name));
+        let found = of_type.filter_map(|key| {
+            let stored = self.get(key)?;
+            filter(key, stored).then(|| (key.clone(), Arc::clone(stored)))
+        });
+        found.take(limit).collect()
+    }
+
+    /// Puts an entity in its place, or takes it away.
+    pub(super) fn set(&mut self, key: &Key, stored: Option<Arc<Stored>>) {
+        match stored {
+            Some(stored) => {
+                if !self.entities.contains_key(key) {
+                    self.order.add(key);
+                }
+                self.entities.insert_mut(key.clone(), stored);
+            }
+            None => {
+                if self.entities.remove_mut(key) {
+                    self.order.remove(key);
+                }
             }
         }
-        let sorted = smallest.into_sorted_vec();
-        let found = sorted.into_iter().filter_map(|key| {
-            let stored = self.get(key)?;
-            Some((key.clone(), Arc::clone(stored)))
-        });
-        found.collect()
     }
 }
 

@@ -111,6 +111,11 @@ impl Program {
         self.wait_for(text, || self.log().contains(text).then_some(()));
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal, as `-TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill")

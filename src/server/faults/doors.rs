@@ -162,6 +162,7 @@ impl Asker {
         CheckRequest {
             subject: Some(Subject::AccessToken(self.credentials.token.clone())),
             question: Some(question),
+            at_least_revision: self.credentials.at_least.clone(),
             ..CheckRequest::default()
         }
     }

@@ -14,9 +14,13 @@ use std::{
 use futures_util::future::join_all;
 
 use super::*;
-use crate::config::{AuditConfig, AuditMode, FetchConfig, KeySource};
+use crate::{
+    config::{AuditConfig, AuditMode, FetchConfig, KeySource},
+    ledger::{NotAppended, testing::Fault as DiskFault},
+    store::Part,
+};
 use doors::{Asker, Class, Door};
-use rig::{BROKEN, Built, Credentials, Fixture, HANDLERS, JUMP, RECORDS, breaking, jumping};
+use rig::{BROKEN, Built, Credentials, Fixture, HANDLERS, JUMP, RECORDS, breaking, jumping, wait};
 
 /// Callers of a door at once, and questions of each before the fault and after it.
 const CALLERS: usize = 3;
@@ -33,6 +37,12 @@ struct Fault {
     bob: fn(Door) -> Class,
     /// Whether records are lost, which must be counted.
     loses_records: bool,
+    /// What of the store fails then.
+    fails: Option<Part>,
+    /// The revision that is asked for.
+    at_least: fn(&Fixture) -> String,
+    /// Questions of each caller.
+    each: usize,
 }
 
 const SOUND: Fault = Fault {
@@ -42,6 +52,9 @@ const SOUND: Fault = Fault {
     alice: |_| Class::Allow,
     bob: |_| Class::Deny,
     loses_records: false,
+    fails: None,
+    at_least: |_| String::new(),
+    each: EACH,
 };
 
 fn faults() -> Vec<Fault> {
@@ -51,7 +64,7 @@ fn faults() -> Vec<Fault> {
         inject,
         alice: class,
         bob: class,
-        loses_records: false,
+        ..SOUND
     };
     let nothing: fn(&Fixture) = |_| {};
     vec![
@@ -139,8 +152,73 @@ fn faults() -> Vec<Fault> {
             loses_records: true,
             ..SOUND
         },
-        // Rows of stored data belong here once there is any.
+        Fault {
+            // Nothing is revoked by a write that failed, and decisions go on by what was written.
+            name: "the ledger has no room",
+            inject: |fixture| {
+                fixture.disk.limit(Some(0));
+                let refused = fixture.revoke_alice();
+                assert!(matches!(refused, Err(NotAppended::Disk(_))), "{refused:?}");
+            },
+            fails: Some(Part::Ledger),
+            ..SOUND
+        },
+        Fault {
+            name: "the ledger has no room, after a revocation",
+            inject: |fixture| {
+                fixture.revoke_alice().unwrap();
+                fixture.disk.limit(Some(0));
+                fixture.revoke_alice().unwrap_err();
+            },
+            // Who vouches for her was told by nobody that she is not to be.
+            alice: |door| match door {
+                Door::Evaluation | Door::Evaluations => Class::Allow,
+                _ => Class::Unauthenticated,
+            },
+            fails: Some(Part::Ledger),
+            ..SOUND
+        },
+        Fault {
+            name: "the ledger cannot be synced",
+            inject: |fixture| {
+                fixture.disk.fail(DiskFault::Sync, 0);
+                let refused = fixture.revoke_alice();
+                assert!(
+                    matches!(refused, Err(NotAppended::Stopped(_))),
+                    "{refused:?}"
+                );
+            },
+            fails: Some(Part::Ledger),
+            ..SOUND
+        },
+        Fault {
+            fails: Some(Part::Records),
+            ..all(
+                "a record that may be a revocation cannot be read",
+                |_| {},
+                |fixture| wait(fixture.store.write_unknown()).unwrap(),
+                |_| Class::Unavailable,
+            )
+        },
+        Fault {
+            name: "the directory is behind the revision asked for",
+            build: |built| built.bounds.deadline = Duration::from_secs(60),
+            at_least: |fixture| fixture.store.revision_to_come().to_string(),
+            alice: |door| behind(door, Class::Allow),
+            bob: |door| behind(door, Class::Deny),
+            // Each waits for most of a second.
+            each: 2,
+            ..SOUND
+        },
     ]
+}
+
+/// The doors at which a revision can be asked for.
+fn behind(door: Door, class: Class) -> Class {
+    match door {
+        Door::Check | Door::Batch | Door::Stream => Class::Unavailable,
+        _ => class,
+    }
 }
 
 /// A decision log on a disk without room.
@@ -174,13 +252,14 @@ type Tally = BTreeMap<String, usize>;
 async fn load(
     at: &Addresses,
     credentials: &Credentials,
+    each: usize,
     http: &reqwest::Client,
     answered: &AtomicUsize,
 ) -> BTreeMap<Door, Tally> {
     let one = |door| async move {
         let asker = Asker::connect(door, at, credentials.clone(), http.clone()).await;
         let mut words = Vec::new();
-        for _ in 0..EACH {
+        for _ in 0..each {
             words.push(asker.ask().await);
             answered.fetch_add(1, Ordering::Relaxed);
         }
@@ -201,7 +280,11 @@ async fn run(fault: &Fault, http: &reqwest::Client) -> (String, Vec<Door>) {
     let fixture = Fixture::new();
     let mut built = fixture.sound();
     (fault.build)(&mut built);
-    let (alice, bob) = (fixture.credentials("alice"), fixture.credentials("bob"));
+    let with = |sub| Credentials {
+        at_least: (fault.at_least)(&fixture),
+        ..fixture.credentials(sub)
+    };
+    let (alice, bob) = (with("alice"), with("bob"));
     let (at, _admission) = rig::serve(&fixture, built).await;
     let answered = AtomicUsize::new(0);
     let happens = async {
@@ -211,7 +294,7 @@ async fn run(fault: &Fault, http: &reqwest::Client) -> (String, Vec<Door>) {
         }
         (fault.inject)(&fixture);
     };
-    let load = |who| load(&at, who, http, &answered);
+    let load = |who| load(&at, who, fault.each, http, &answered);
     let (during, ()) = tokio::join!(load(&alice), happens);
     let (alice, bob) = tokio::join!(load(&alice), load(&bob));
     let (mut lines, mut wrong) = (String::new(), Vec::new());
@@ -233,6 +316,9 @@ async fn run(fault: &Fault, http: &reqwest::Client) -> (String, Vec<Door>) {
     let page = fixture.metrics.render();
     let none_lost = page.contains("doorward_records_dropped_total 0");
     assert_eq!(none_lost, !fault.loses_records, "{}", fault.name);
+    let troubles = fixture.store.troubles();
+    let failing: Vec<_> = troubles.iter().map(|(part, _)| *part).collect();
+    assert_eq!(failing, Vec::from_iter(fault.fails), "{}", fault.name);
     (lines, wrong)
 }
 

@@ -13,10 +13,16 @@ use crate::{
         BundleConfig, CallerConfig, HttpConfig, IdentityHeaders, IssuerConfig, Proof, TokenProof,
         VouchScope,
     },
+    ledger::{
+        NotAppended,
+        record::{LedgerRecord, Revocation, Revoked},
+        testing::FakeDisk,
+    },
     model::{BundleName, CallerName, Digest, Right, SignedDuration, Timestamp},
     pap::publish,
     pdp::Pdp,
     server::*,
+    store::{Store, StoreOptions, Written},
 };
 
 const FILES: &[(&str, &str)] = &[
@@ -48,6 +54,8 @@ pub(super) struct Credentials {
     pub(super) token: String,
     /// The token of a caller that vouches for subjects.
     pub(super) pep: String,
+    /// The revision that it asks for, where one can be asked for; empty: none.
+    pub(super) at_least: String,
 }
 
 /// What a fault can reach while the server runs.
@@ -55,6 +63,9 @@ pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
     pub(super) live: LiveBundles,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) store: Arc<Store>,
+    /// Where the ledger is.
+    pub(super) disk: FakeDisk,
 }
 
 /// What a server is built of.
@@ -104,11 +115,39 @@ impl Fixture {
     pub(super) fn new() -> Self {
         JUMP.store(0, Ordering::Relaxed);
         BROKEN.store(SOUND, Ordering::Relaxed);
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FakeDisk::default();
+        let options = StoreOptions {
+            disk: Arc::new(disk.clone()),
+            checkpoint: false,
+            ..StoreOptions::new(dir.path())
+        };
+        let (store, tasks) = Store::open(options, |_| ()).unwrap();
+        // Its thread ends with the store.
+        drop(store::run(tasks).unwrap());
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             live: LiveBundles::new([BundleName::new("orders")]),
             metrics: Arc::new(Metrics::new()),
+            store: Arc::new(store),
+            disk,
         }
+    }
+
+    /// Revokes what was issued to alice up to now.
+    pub(super) fn revoke_alice(&self) -> Result<Written, NotAppended> {
+        let now = clock::now();
+        let record = LedgerRecord::Revocation(Revocation {
+            time: now,
+            by: "test".to_owned(),
+            issuer: self.issuer().issuer_config().issuer,
+            what: Revoked::Subject {
+                subject: "alice".to_owned(),
+                before: now,
+            },
+            until: Store::kept_until(now, SignedDuration::from_hours(1)),
+        });
+        wait(self.store.write(&record))
     }
 
     fn issuer(&self) -> DevIssuer {
@@ -144,8 +183,14 @@ impl Fixture {
             sub,
             token: self.mint(sub, "", Vec::new()),
             pep: self.mint("pep", "ask", vec![audience]),
+            at_least: String::new(),
         }
     }
+}
+
+/// Waits where a fault is injected, which no async function does.
+pub(super) fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
 }
 
 /// A gateway that is known by its secret, and a service that is known by its token.
@@ -213,14 +258,15 @@ pub(super) async fn serve(fixture: &Fixture, built: Built) -> (Addresses, Admiss
     for task in tokens.tasks() {
         tokio::spawn(task.run(clock::now));
     }
-    let pdp = Arc::new(Pdp::new(
+    let pdp = Pdp::new(
         std::slice::from_ref(&bundle),
         Some(bundle.name.clone()),
         fixture.live.clone(),
         callers,
         tokens,
         recorder.clone(),
-    ));
+    );
+    let pdp = Arc::new(pdp.with_store(Arc::clone(&fixture.store)));
     let admission = Admission::new(bounds);
     let identity = IdentityHeaders::default();
     let faces = http::Faces {

@@ -19,7 +19,9 @@ use crate::{
     model::{Claims, IssuerName, Revision, SignedDuration, Timestamp},
 };
 
+mod health;
 mod model;
+mod pages;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -149,7 +151,7 @@ fn claims(jti: &str, sub: &str, issued: Option<i64>) -> Claims {
 
 fn ids(version: &Version) -> Vec<String> {
     let directory = version.directory("b").cloned().unwrap_or_default();
-    let page = directory.page(None, usize::MAX, |_, _| true);
+    let page = directory.page(None, None, usize::MAX, |_, _| true);
     page.into_iter()
         .map(|(key, _)| key.id.to_string())
         .collect()
@@ -437,18 +439,22 @@ fn a_compacted_ledger_comes_to_the_same() {
     store.store.compact().unwrap();
     assert!(disk.files().len() < files / 2, "{:?}", disk.files());
     let revision = store.write(&entities(vec![delete("e2")])).unwrap().revision;
-    let expected: Vec<_> = store
-        .store
-        .pin()
-        .directory("b")
-        .unwrap()
-        .page(None, 99, |_, _| true);
+    let expected: Vec<_> =
+        store
+            .store
+            .pin()
+            .directory("b")
+            .unwrap()
+            .page(None, None, 99, |_, _| true);
     store.end().unwrap();
     disk.kill();
     let store = Running::open(on(&disk, &data)).unwrap();
     let version = store.store.pin();
     assert_eq!(
-        version.directory("b").unwrap().page(None, 99, |_, _| true),
+        version
+            .directory("b")
+            .unwrap()
+            .page(None, None, 99, |_, _| true),
         expected
     );
     assert_eq!(expected.len(), 18);

@@ -1,5 +1,7 @@
 //! What may not be stored, and by whom.
 
+use std::collections::BTreeSet;
+
 use doorward::{
     client::{ClientError, Code},
     proto::v1::{Expectation, ListEntitiesRequest, ValueRecord, expectation, value::Kind},
@@ -197,6 +199,47 @@ async fn lists_go_page_by_page_in_order() {
     assert_eq!(list(of("", None)).await.len(), 26);
     assert_eq!(list(of("", Some("Group::\"g01\""))).await, ["u"]);
     assert_eq!(list(of("Group", Some("Group::\"g00\""))).await.len(), 24);
+}
+
+#[tokio::test]
+async fn each_page_goes_on_where_the_last_one_ended_while_entities_come_and_go() {
+    let kept = Kept::start().await;
+    let name = |n: usize, part: &str| format!("g{n:03}{part}");
+    let group = |id: &str| format!("Group::\"{id}\"");
+    let mut stored: BTreeSet<String> = (0..200).map(|n| name(n, "")).collect();
+    let changes = stored.iter().map(|id| put(entity(&group(id), &[], &[])));
+    let mut revision = kept.write(changes.collect()).await.unwrap();
+    let mut request = ListEntitiesRequest {
+        page_size: 10,
+        ..ListEntitiesRequest::default()
+    };
+    let (mut last, mut pages) = (String::new(), 0);
+    loop {
+        let page = kept.operator.list(request.clone()).await.unwrap();
+        assert_eq!(page.revision, revision);
+        let names = page.entities.into_iter().filter_map(|it| it.entity?.uid);
+        let found: Vec<_> = names.map(|it| it.id).collect();
+        let left = stored.iter().filter(|id| **id > last).take(10);
+        assert_eq!(found, left.cloned().collect::<Vec<_>>(), "after {last}");
+        pages += 1;
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+        last = found.last().unwrap().clone();
+        // On either side of the cursor one goes and one comes.
+        let at: usize = last[1..4].parse().unwrap();
+        let (gone, come) = (
+            [name(at - 1, ""), name(at + 3, "")],
+            [name(at - 2, "-late"), name(at + 2, "-new")],
+        );
+        let gone = gone.into_iter().filter(|id| stored.remove(id));
+        let mut changes: Vec<_> = gone.map(|id| delete(&group(&id))).collect();
+        changes.extend(come.iter().map(|id| put(entity(&group(id), &[], &[]))));
+        stored.extend(come);
+        revision = kept.write(changes).await.unwrap();
+    }
+    assert!(pages >= 20, "{pages}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ struct Acknowledged {
     revoked: BTreeSet<String>,
 }
 
-async fn operator(server: &Program) -> Operator {
+pub(super) async fn operator(server: &Program) -> Operator {
     let url = format!("http://{}", server.admin);
     Operator::connect(&url).await.unwrap()
 }
