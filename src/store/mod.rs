@@ -9,6 +9,7 @@
 mod apply;
 mod checkpoint;
 mod open;
+mod past;
 mod revision;
 mod revocations;
 mod state;
@@ -19,6 +20,7 @@ mod version;
 pub use apply::Outcome;
 pub use checkpoint::CheckpointTask;
 pub use open::{Applier, Progress, Store, StoreError, StoreOptions, StoreTasks, Written};
+pub use past::{NotPast, Past};
 pub use revision::Reach;
 pub use revocations::Revocations;
 pub use version::{Directory, Key, Stored, Version};

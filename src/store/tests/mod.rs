@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod model;
+mod past;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 

@@ -5,6 +5,7 @@ mod input;
 mod kill;
 mod newcomer;
 mod revoke;
+mod why;
 
 use std::{fs, path::Path};
 
