@@ -85,10 +85,12 @@ async fn a_decision_is_explained_by_the_directory_as_it_was() {
         &[
             "decided again: the same",
             "DENY  no policy permits it",
-            "nearest permit `staff-reads`",
+            "nearest permit `owner-reads`",
+            "false: `resource.owner` is User::\"olga\"",
+            "next permit `staff-reads`",
             "false: `principal` is User::\"alice\", in no Group",
-            "it would be allowed if `principal` was in `Group::\"staff\"`",
-            "or if `resource.owner` was `User::\"alice\"`",
+            "it would be allowed if `resource.owner` was `User::\"alice\"`",
+            "or if `principal` was in `Group::\"staff\"`",
         ],
     );
     why(
@@ -108,7 +110,7 @@ async fn a_decision_is_explained_by_the_directory_as_it_was() {
     assert_eq!(told["replayed"]["same"], true);
     let explanation = &told["explanation"];
     assert_eq!(explanation["outcome"], "deny");
-    assert_eq!(explanation["nearest"][0]["policy_id"], "staff-reads");
+    assert_eq!(explanation["nearest"][1]["policy_id"], "staff-reads");
     assert_eq!(explanation["decision_id"], denied.as_str());
     assert_eq!(explanation["revision"], told["revision"]);
     assert_eq!(explanation["bundle_digest"], told["bundle_digest"]);
