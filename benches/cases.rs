@@ -29,7 +29,7 @@ const RUNS: usize = 5;
 fn cases(numbers: Range<usize>) -> String {
     let mut text = "now: 2030-01-01T09:00:00Z\ncases:\n".to_owned();
     for n in numbers {
-        let tenant = ["acme", "globex"][n % 2];
+        let tenant = if n % 2 == 0 { "acme" } else { "globex" };
         let claims = format!(
             "subject: {{ issuer: corp, claims: {{ sub: u{n}, tenant: {tenant}, \
              scope: \"orders:read orders:write\", roles: [clerk], groups: [eng-atlas] }} }}"

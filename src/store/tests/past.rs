@@ -35,7 +35,7 @@ fn what_was_stored_is_told_in_any_order_beside_the_store() {
     };
     let same = store.write(&entities(vec![delete("a"), absent])).unwrap();
     assert_eq!(same.outcome, Outcome::Conflict(1));
-    let mut past = Past::on(Arc::new(disk.clone()), data.path()).unwrap();
+    let mut past = Past::on(Arc::new(disk), data.path()).unwrap();
     check(&mut past, &same.revision, Ok(&["a", "b"]));
     check(&mut past, &a, Ok(&["a"]));
     check(&mut past, &empty, Ok(&[]));
