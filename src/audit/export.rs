@@ -266,7 +266,8 @@ fn of_repeat(it: &RecordedRepeat) -> Json {
     })
 }
 
-fn line(out: &mut Vec<u8>, value: &Json) {
+/// Appends a value as such a line.
+pub fn line(out: &mut Vec<u8>, value: &Json) {
     let start = out.len();
     match value.serialize(&mut Serializer::with_formatter(&mut *out, Visible)) {
         Ok(()) => out.push(b'\n'),

@@ -44,7 +44,7 @@ use crate::{
 };
 pub use decode::{Recorded, RecordedOutcome, RecordedReason, Told};
 pub use erase::{Erased, erase};
-pub use export::{json, ocsf};
+pub use export::{json, line as json_line, ocsf};
 pub use files::AuditFiles;
 use flood::Flood;
 pub use keys::{KeyError, Pseudonyms};

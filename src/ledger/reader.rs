@@ -33,8 +33,8 @@ pub struct Entry {
 /// At the end it says `None`, and goes on when asked again after more was written.
 #[derive(Debug)]
 pub struct Reader {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
     chain: Chain,
     open: Option<Open>,
 }

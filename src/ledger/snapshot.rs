@@ -139,10 +139,27 @@ impl Reader {
         dir: &Path,
         each: &mut Each<'_>,
     ) -> Result<Self, LogError> {
+        Self::from_snapshot_by(disk, dir, u64::MAX, each)
+    }
+
+    /// The same with the newest snapshot that stands for no record after `latest`.
+    ///
+    /// What it does not stand for may be gone, where a later snapshot stands for that: then the
+    /// reader's [`Reader::chain`] is not what `each` was given.
+    ///
+    /// # Errors
+    /// As of [`Self::from_snapshot`].
+    pub fn from_snapshot_by(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        latest: u64,
+        each: &mut Each<'_>,
+    ) -> Result<Self, LogError> {
         let snapshots = segment::snapshots(&*disk, dir)?;
-        let Some(newest) = snapshots.last() else {
+        let Some(newest) = snapshots.iter().rfind(|it| it.first <= latest) else {
             return Self::first(disk, dir);
         };
+        let is_last = snapshots.last() == Some(newest);
         let path = &newest.path;
         let file = disk.open(path, false).map_err(LogError::io("open", path))?;
         let damaged = |at: u64, why: &str| LogError::damaged(path, at, why);
@@ -178,8 +195,19 @@ impl Reader {
         }
         let reader = Self::after(disk, dir, header.chain.sequence)?;
         match reader.chain() {
-            chain if chain == header.chain => Ok(reader),
+            chain if chain == header.chain || !is_last => Ok(reader),
             _ => Err(damaged(0, "the segments do not go on from it")),
         }
+    }
+
+    /// The last record that the oldest snapshot after `sequence` stands for; without one, the record
+    /// before the first that is there.
+    ///
+    /// # Errors
+    /// [`LogError`] when the folder cannot be read.
+    pub fn snapshot_after(&self, sequence: u64) -> Result<u64, LogError> {
+        let snapshots = segment::snapshots(&*self.disk, &self.dir)?;
+        let later = snapshots.iter().find(|it| it.first > sequence);
+        Ok(later.map_or(self.chain().sequence, |it| it.first))
     }
 }

@@ -17,7 +17,7 @@ pub use decide::{Decided, decide};
 use explain::Explaining;
 pub use explain::{Explained, Explanation, Flip, Telling, explain};
 pub use rehearse::{Footprint, Rehearsal, explain_rehearsal, footprint, rehearse};
-pub use replay::{NotReplayed, replay, replay_with};
+pub use replay::{NotReplayed, explain_again, replay, replay_with};
 use trace::Trace;
 pub use world::{View, World};
 

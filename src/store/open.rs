@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The folder in the data directory.
-const DIR: &str = "ledger";
+pub(super) const DIR: &str = "ledger";
 /// Changes after which compacting is worth its writing, at least.
 const WORTH: usize = 200_000;
 /// Records between two tellings of progress.

@@ -36,24 +36,29 @@ pub enum Reach {
 impl RevisionKey {
     /// The key of a data directory, made where it is missing.
     pub(super) fn open(data: &Path) -> io::Result<Self> {
-        let path = data.join(FILE);
-        match fs::read(&path) {
-            Ok(key) if key.len() == 32 => Ok(Self::new(&key)),
-            Ok(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "`revision.key` is not 32 bytes: remove it, and revisions given out before are void",
-            )),
+        match Self::existing(data) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => {
                 let key = random()?;
                 let mut options = fs::OpenOptions::new();
                 options.write(true).create_new(true);
                 std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = options.open(&path)?;
+                let mut file = options.open(data.join(FILE))?;
                 io::Write::write_all(&mut file, &key)?;
                 file.sync_all()?;
                 Ok(Self::new(&key))
             }
-            Err(why) => Err(why),
+            found => found,
+        }
+    }
+
+    /// The key that a data directory has.
+    pub(super) fn existing(data: &Path) -> io::Result<Self> {
+        match fs::read(data.join(FILE))? {
+            key if key.len() == 32 => Ok(Self::new(&key)),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "`revision.key` is not 32 bytes: remove it, and revisions given out before are void",
+            )),
         }
     }
 

@@ -1,23 +1,32 @@
 //! `doorward why`: one decision, as a person would want to read it.
 
-use std::{fmt::Write as _, path::Path};
+mod again;
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
 
 use super::{Exit, Failure, Place, output};
 use crate::{
-    audit::{Recorded, RecordedOutcome, Told, find, json},
-    bundle::{CompileOptions, Snapshot},
-    model::{
-        AskedFacts, AskedQuestion, BundleName, Decision, DecisionId, EntityFacts, Members,
-        SubjectFacts, Value,
-    },
-    pap::Archive,
-    pdp::replay,
+    audit::{Recorded, RecordedOutcome, Told, find, json, json_line},
+    model::{AskedFacts, AskedQuestion, DecisionId, EntityFacts, Members, SubjectFacts, Value},
 };
+use again::Again;
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward why 01a1fd86-ce38-7efb-8478-e113f0426385
+  doorward why 01a1fd86-ce38-7efb-8478-e113f0426385 --explain
+  doorward why 01a1fd86-ce38-7efb-8478-e113f0426385 --replay --json --data /var/lib/doorward
+
+Exit codes: 0 told, 1 not in the log, or not to be explained or decided again, or decided otherwise, 64 bad usage";
 
 /// Say why a decision came out as it did
 ///
-/// Finds it in the decision log by the id that the caller got.
+/// Finds it in the decision log by the id that the caller got. --explain and --replay take the rules
+/// and the directory as they were then, as far as the data directory keeps them.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct WhyArgs {
     /// The decision's id
     #[arg(value_name = "DECISION_ID")]
@@ -27,7 +36,11 @@ pub(in crate::cli) struct WhyArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Decide it again from the record and the bundle that was kept, and compare
+    /// Show which conditions decided, with the values they saw; of a denial, the nearest permits and
+    /// what would have to be otherwise
+    #[arg(long)]
+    explain: bool,
+    /// Decide it again from the record and what was kept, and compare
     #[arg(long)]
     replay: bool,
 }
@@ -41,34 +54,46 @@ pub(in crate::cli) fn why(args: &WhyArgs) -> Result<Exit, Failure> {
             args.id
         ))
     })?;
-    if args.json {
-        let mut bytes = Vec::new();
-        json(&mut bytes, &entry);
-        output::print(&String::from_utf8_lossy(&bytes))?;
-        return Ok(Exit::Ok);
+    let again = Again::of(&entry, args);
+    let text = match args.json {
+        true => with_members(&entry, again.members),
+        false => output::shown_lines(&of_entry(&entry, args.id)) + &again.text,
+    };
+    output::print(&text)?;
+    Ok(again.exit)
+}
+
+/// One line of JSON, with what is said besides.
+fn with_members(entry: &Told, members: Vec<(&str, Json)>) -> String {
+    let mut bytes = Vec::new();
+    json(&mut bytes, entry);
+    // Refusals of strangers are several lines, and all there is to say.
+    if let Ok(Json::Object(mut object)) = serde_json::from_slice(&bytes) {
+        let members = members.into_iter();
+        object.extend(members.map(|(name, value)| (name.to_owned(), value)));
+        bytes.clear();
+        json_line(&mut bytes, &Json::Object(object));
     }
-    let mut text = match &entry {
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn of_entry(entry: &Told, id: DecisionId) -> String {
+    match entry {
         Told::Record(record) => of_record(record),
         Told::Refused(classes) => {
-            let sample = classes.iter().find_map(|class| {
-                let sample = class.samples.iter().find(|(id, ..)| *id == args.id)?;
-                Some((class, sample))
+            let samples = classes.iter().flat_map(|class| {
+                let samples = class.samples.iter();
+                samples.map(move |sample| (class, sample))
             });
-            match sample {
-                Some((class, (id, time, _, detail))) => {
-                    let reason = class.class.as_ref().map_or("", |(_, _, reason)| reason);
-                    format!("{id}  {time}  refused ({reason})\n  why     {detail}\n")
-                }
-                None => String::new(),
-            }
+            let mut samples = samples.filter(|(_, (sample, ..))| *sample == id);
+            let told = samples.next().map(|(class, (id, time, _, detail))| {
+                let reason = class.class.as_ref().map_or("", |(_, _, reason)| reason);
+                format!("{id}  {time}  refused ({reason})\n  why     {detail}\n")
+            });
+            told.unwrap_or_default()
         }
         other => line(other) + "\n",
-    };
-    if let (true, Told::Record(record)) = (args.replay, &entry) {
-        text.push_str(&again(record, &args.place.data));
     }
-    output::print(&output::shown_lines(&text))?;
-    Ok(Exit::Ok)
 }
 
 /// One line of a list.
@@ -303,51 +328,4 @@ fn members(text: &mut String, prefix: &str, members: &Members) {
 
 fn put(text: &mut String, name: &str, value: &str) {
     let _ok = writeln!(text, "    {name:<20} {value}");
-}
-
-/// Decides it again by the bundle that was kept.
-fn again(record: &Recorded, data: &Path) -> String {
-    let told = (|| {
-        let name = BundleName::new(record.bundle.as_deref().ok_or("no bundle decided it")?);
-        let digest = record.digest.ok_or("no bundle decided it")?;
-        let files = Archive::new(data, &name)
-            .files(digest)
-            .ok_or("the bundle is no longer kept")?;
-        let options = CompileOptions {
-            strict_errors: record.strict_errors,
-            gate: false,
-            max_level: u32::MAX,
-            ..CompileOptions::default()
-        };
-        let snapshot =
-            Snapshot::compile(&files, &options).map_err(|_| "the kept bundle does not compile")?;
-        let decided = replay((&snapshot).into(), record).map_err(|why| why.to_string())?;
-        Ok::<Decision, String>(decided.decision)
-    })();
-    match told {
-        Ok(decision) if is_same(record, &decision) => {
-            "  decided again: the same, by the same policies\n".to_owned()
-        }
-        Ok(decision) => format!(
-            "  decided again: {} ({}), which is NOT what was recorded\n",
-            decision.outcome,
-            decision.cause.as_str()
-        ),
-        Err(why) => format!("  cannot be decided again: {why}\n"),
-    }
-}
-
-fn is_same(record: &Recorded, decision: &Decision) -> bool {
-    let RecordedOutcome::Decision {
-        outcome,
-        cause,
-        reasons,
-        ..
-    } = &record.outcome
-    else {
-        return false;
-    };
-    let theirs = reasons.iter().map(|it| it.policy_id.as_str());
-    (*outcome, *cause) == (decision.outcome, decision.cause)
-        && theirs.eq(decision.reasons.iter().map(|it| &*it.policy_id))
 }

@@ -9,7 +9,12 @@ use crate::{
 
 /// An explanation as one line of JSON.
 pub(super) fn explanation(it: &Explanation) -> String {
-    let told = json!({
+    format!("{}\n", value(it))
+}
+
+/// An explanation as JSON.
+pub(in crate::cli) fn value(it: &Explanation) -> Json {
+    json!({
         "outcome": word(it.outcome().as_str_name(), "OUTCOME_"),
         "cause": word(it.cause().as_str_name(), "CAUSE_"),
         "decision_id": text(&it.decision_id),
@@ -25,8 +30,7 @@ pub(super) fn explanation(it: &Explanation) -> String {
         "bundle": text(&it.bundle),
         "bundle_digest": it.bundle_digest,
         "revision": text(&it.revision),
-    });
-    format!("{told}\n")
+    })
 }
 
 /// A refusal as one line of JSON.

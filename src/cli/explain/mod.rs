@@ -24,6 +24,8 @@ use crate::{
     server,
 };
 
+pub(super) use self::{json::value as as_json, render::explanation as as_text};
+
 const EXAMPLES: &str = "\
 Examples:
   doorward explain policies --sub dave --claim tenant='\"acme\"' --action ReadOrder \\

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// An explanation for people.
-pub(super) fn explanation(it: &Explanation, style: Style) -> String {
+pub(in crate::cli) fn explanation(it: &Explanation, style: Style) -> String {
     let head = match it.outcome() {
         Outcome::Allow => style.good("ALLOW"),
         Outcome::Deny | Outcome::Unspecified => style.bad("DENY"),
@@ -34,11 +34,10 @@ pub(super) fn explanation(it: &Explanation, style: Style) -> String {
     }
     let digest: String = it.bundle_digest.chars().take(12).collect();
     let bundle = format!("{} {digest}", shown(&it.bundle));
-    out.push_str(&format!(
-        "\n  {:<9}{}\n",
-        "bundle",
-        style.dim(bundle.trim())
-    ));
+    if !bundle.trim().is_empty() {
+        let bundle = style.dim(bundle.trim());
+        out.push_str(&format!("\n  {:<9}{bundle}\n", "bundle"));
+    }
     if !it.decision_id.is_empty() {
         let id = style.dim(&shown(&it.decision_id));
         out.push_str(&format!("  {:<9}{id}\n", "decision"));

@@ -22,6 +22,7 @@ use crate::{
 mod health;
 mod model;
 mod pages;
+mod past;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 

@@ -6,6 +6,7 @@ mod kill;
 mod newcomer;
 mod revoke;
 mod trouble;
+mod why;
 
 use std::{fs, path::Path};
 

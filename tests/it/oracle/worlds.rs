@@ -27,6 +27,7 @@ action view, edit in [rw] appliesTo {
 pub(crate) enum Owner {
     Bundle,
     Request,
+    Directory,
 }
 
 #[derive(Clone, Debug)]
@@ -261,6 +262,20 @@ fn both(
 }
 
 impl World {
+    /// The same, with what requests would state stored in the directory.
+    pub(crate) fn in_directory(self) -> Self {
+        let stored = |owner| match owner {
+            Owner::Request => Owner::Directory,
+            owner => owner,
+        };
+        Self {
+            user_owner: stored(self.user_owner),
+            doc_owner: stored(self.doc_owner),
+            folder_owner: stored(self.folder_owner),
+            ..self
+        }
+    }
+
     pub(crate) fn entities(&self) -> Vec<(Owner, Both)> {
         let mut all = Vec::new();
         for n in 0..3 {
@@ -360,12 +375,10 @@ impl World {
     }
 
     pub(crate) fn files(&self, entities: &[(Owner, Both)]) -> BundleFiles {
-        let source = |owner| {
-            if owner == Owner::Bundle {
-                "bundle"
-            } else {
-                "request"
-            }
+        let source = |owner| match owner {
+            Owner::Bundle => "bundle",
+            Owner::Request => "request",
+            Owner::Directory => "directory",
         };
         let toml = format!(
             "[[principal]]\ntype = \"User\"\nid = \"{{sub}}\"\n\

@@ -1,0 +1,174 @@
+//! What was stored as of a revision, held against what was there then.
+
+use std::path::Path;
+
+use super::*;
+
+/// The entities as of a revision, or why they cannot be told.
+#[track_caller]
+fn check(past: &mut Past, revision: &Revision, expected: Result<&[&str], &str>) {
+    let found = past.version(revision.as_str());
+    let found = found.as_ref().map(ids).map_err(ToString::to_string);
+    match (found, expected) {
+        (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+        (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+        (found, expected) => panic!("{found:?}, not {expected:?}"),
+    }
+}
+
+fn one(id: &str) -> LedgerRecord {
+    entities(vec![put(id, &json!({}), &[])])
+}
+
+#[test]
+fn what_was_stored_is_told_in_any_order_beside_the_store() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = FakeDisk::default();
+    let store = Running::open(on(&disk, &data)).unwrap();
+    let empty = store.store.pin().revision().clone();
+    let a = store.write(&one("a")).unwrap().revision;
+    let b = store.write(&one("b")).unwrap().revision;
+    // A record that does not count changes nothing, then or now.
+    let absent = Change {
+        expect: Expect::Absent,
+        ..put("b", &json!({}), &[])
+    };
+    let same = store.write(&entities(vec![delete("a"), absent])).unwrap();
+    assert_eq!(same.outcome, Outcome::Conflict(1));
+    let mut past = Past::on(Arc::new(disk), data.path()).unwrap();
+    check(&mut past, &same.revision, Ok(&["a", "b"]));
+    check(&mut past, &a, Ok(&["a"]));
+    check(&mut past, &empty, Ok(&[]));
+    check(&mut past, &b, Ok(&["a", "b"]));
+    // What is written later is seen as well.
+    let c = store.write(&entities(vec![delete("a"), put("c", &json!({}), &[])]));
+    let c = c.unwrap().revision;
+    check(&mut past, &c, Ok(&["b", "c"]));
+    check(&mut past, &b, Ok(&["a", "b"]));
+    store.end().unwrap();
+}
+
+#[test]
+fn every_version_of_a_long_ledger_is_told_again() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = FakeDisk::default();
+    let store = Running::open(on(&disk, &data)).unwrap();
+    let mut written = Vec::new();
+    for n in 0..200 {
+        let change = match n % 3 {
+            0 => delete(&format!("e{}", n / 2)),
+            _ => put(&format!("e{n}"), &json!({ "n": n }), &[]),
+        };
+        let revision = store.write(&entities(vec![change])).unwrap().revision;
+        written.push((revision, ids(&store.store.pin())));
+    }
+    assert!(disk.files().len() > 10, "{:?}", disk.files());
+    let mut past = Past::on(Arc::new(disk), data.path()).unwrap();
+    for (revision, expected) in written.iter().chain(written.iter().rev()) {
+        let version = past.version(revision.as_str()).unwrap();
+        assert_eq!(ids(&version), *expected);
+        assert_eq!(version.revision(), revision);
+    }
+    store.end().unwrap();
+}
+
+#[test]
+fn what_was_compacted_away_is_said_to_be_gone() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = FakeDisk::default();
+    let store = Running::open(on(&disk, &data)).unwrap();
+    let a = store.write(&one("a")).unwrap().revision;
+    let b = store.write(&one("b")).unwrap().revision;
+    let mut before = Past::on(Arc::new(disk.clone()), data.path()).unwrap();
+    check(&mut before, &a, Ok(&["a"]));
+    RUNTIME.block_on(store.store.rotate());
+    // It stands in a segment that is kept, and yet what was before it is gone.
+    let c = store.write(&one("c")).unwrap().revision;
+    let d = store.write(&one("d")).unwrap().revision;
+    store.store.compact().unwrap();
+    let e = store.write(&one("e")).unwrap().revision;
+    let mut past = Past::on(Arc::new(disk), data.path()).unwrap();
+    check(&mut past, &e, Ok(&["a", "b", "c", "d", "e"]));
+    check(&mut past, &d, Ok(&["a", "b", "c", "d"]));
+    let gone = "record 3 is asked for, and it has nothing older than record 4";
+    check(&mut past, &c, Err(gone));
+    check(&mut past, &b, Err("record 2 is asked for"));
+    // Whoever was reading goes on, where there is something to go on with.
+    check(&mut before, &e, Ok(&["a", "b", "c", "d", "e"]));
+    check(&mut before, &a, Err("record 1 is asked for"));
+    store.end().unwrap();
+}
+
+#[test]
+fn a_revision_that_a_restore_has_undone_is_none_of_this_ledger() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Running::open(real(&data)).unwrap();
+    let a = store.write(&one("a")).unwrap().revision;
+    store.end().unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    copy(data.path(), backup.path());
+    let store = Running::open(real(&data)).unwrap();
+    let lost = store.write(&one("lost")).unwrap().revision;
+    let lost_too = store.write(&one("lost, too")).unwrap().revision;
+    store.end().unwrap();
+
+    let options = StoreOptions {
+        log: LogOptions {
+            new_epoch: true,
+            ..LogOptions::default()
+        },
+        ..real(&backup)
+    };
+    let store = Running::open(options).unwrap();
+    let unchanged = store.store.pin().revision().clone();
+    let mut past = Past::open(backup.path()).unwrap();
+    check(&mut past, &lost, Err("ends with record 1, and record 2"));
+    let b = store.write(&one("b")).unwrap().revision;
+    check(&mut past, &a, Ok(&["a"]));
+    check(&mut past, &unchanged, Ok(&["a"]));
+    check(&mut past, &b, Ok(&["a", "b"]));
+    check(&mut past, &lost, Err("a restore has undone record 2"));
+    check(
+        &mut past,
+        &lost_too,
+        Err("ends with record 2, and record 3"),
+    );
+    // As of what was stored elsewhere.
+    let other = tempfile::tempdir().unwrap();
+    let elsewhere = Running::open(real(&other)).unwrap();
+    let foreign = elsewhere.write(&one("x")).unwrap().revision;
+    elsewhere.end().unwrap();
+    check(&mut past, &foreign, Err("`revision.key`"));
+    check(&mut past, &Revision::new("made up"), Err("`revision.key`"));
+    store.end().unwrap();
+}
+
+#[test]
+fn a_damaged_ledger_is_told_as_such() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Running::open(real(&data)).unwrap();
+    store.write(&one("a")).unwrap();
+    let b = store.write(&one("b")).unwrap().revision;
+    store.end().unwrap();
+    let segment = data.path().join("ledger/00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let mut past = Past::open(data.path()).unwrap();
+    check(&mut past, &b, Err("is damaged at byte"));
+    assert!(matches!(
+        Past::open(&data.path().join("none")),
+        Err(NotPast::Key(_))
+    ));
+}
+
+/// What a backup has of it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.join("ledger")).unwrap();
+    std::fs::copy(from.join("revision.key"), to.join("revision.key")).unwrap();
+    for file in std::fs::read_dir(from.join("ledger")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join("ledger").join(file.file_name())).unwrap();
+    }
+}
