@@ -14,7 +14,10 @@ use std::{
 use futures_util::future::join_all;
 
 use super::*;
-use crate::config::{AuditConfig, AuditMode, FetchConfig, KeySource};
+use crate::{
+    audit,
+    config::{AuditConfig, AuditMode, FetchConfig, KeySource},
+};
 use doors::{Asker, Class, Door};
 use rig::{BROKEN, Built, Credentials, Fixture, HANDLERS, JUMP, RECORDS, breaking, jumping};
 
