@@ -3,6 +3,7 @@
 use std::{env, path::PathBuf};
 
 const PROTOS: &[&str] = &[
+    "doorward/v1/audit.proto",
     "doorward/v1/decision.proto",
     "doorward/v1/directory.proto",
     "doorward/v1/revocation.proto",
@@ -28,6 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "doorward.v1.Seen",
             "doorward.v1.Flip",
             "doorward.v1.Fact",
+            "doorward.v1.AuditRecord",
+            "doorward.v1.RecordFilter",
         ])
         .compile_fds(files)?;
     Ok(())

@@ -11,8 +11,8 @@ use crate::{
     ledger::NotAppended,
     metrics::Metrics,
     model::{
-        BundleName, CallerName, DecisionId, EntityFacts, EntityRef, Members, NamedQuestion,
-        Outcome, Question, Refusal, Right, Timestamp, Value,
+        BundleName, CallerCredential, CallerName, DecisionId, EntityFacts, EntityRef, Members,
+        NamedQuestion, Outcome, Question, Refusal, Right, Timestamp, Value,
     },
     pdp::{Pdp, Refused, decide},
     pep::{
@@ -91,19 +91,32 @@ impl Desk {
         bundle: &BundleName,
     ) -> Result<Operator, Status> {
         let now = (self.clock)();
-        self.try_admit(request, action, right, bundle, now)
+        credential(request)
+            .and_then(|credential| self.operator(&credential, action, right, bundle, now))
             .map_err(|refusal| self.refuse(refusal))
     }
 
-    fn try_admit<T>(
+    /// Whether whoever opened a stream may still do `action` to `bundle`.
+    pub(super) fn still(
         &self,
-        request: &Request<T>,
+        credential: &CallerCredential,
+        action: &str,
+        right: Right,
+        bundle: &BundleName,
+    ) -> Result<(), Status> {
+        let decided = self.operator(credential, action, right, bundle, (self.clock)());
+        decided.map(drop).map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn operator(
+        &self,
+        credential: &CallerCredential,
         action: &str,
         right: Right,
         bundle: &BundleName,
         now: Timestamp,
     ) -> Result<Operator, Refusal> {
-        let caller = self.pdp.caller(&credential(request)?, now)?;
+        let caller = self.pdp.caller(credential, now)?;
         caller.may(right, bundle)?;
         let name = caller.name().clone();
         let rights = Right::ALL

@@ -160,11 +160,19 @@ pub struct RecordedRepeat {
 pub(super) struct Passed(HashMap<u64, Vec<u8>>);
 
 impl Passed {
-    /// Keeps what is beside a record; in a new segment, forgets all before.
+    /// Keeps what is beside a record.
     pub(super) fn pass(&mut self, frame: &Frame<'_>) {
         if !frame.loose.is_empty() {
             self.0.insert(frame.sequence, frame.loose.to_vec());
         }
+    }
+
+    pub(super) fn has(&self, sequence: u64) -> bool {
+        self.0.contains_key(&sequence)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn forget(&mut self) {
@@ -219,7 +227,7 @@ pub(super) fn told_alone(
     passed.pass(frame);
     let chunks = segment.chunks().unwrap_or_default();
     for sequence in needed(frame) {
-        if passed.0.contains_key(&sequence) {
+        if passed.has(sequence) {
             continue;
         }
         if let Some(found) = here.find(sequence) {

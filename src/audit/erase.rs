@@ -7,6 +7,7 @@ use super::{
     decode::{Passed, Told, told},
     files::{AuditFiles, Records, SEALED, Segment},
     format::{Entry, Ref},
+    hold::{Held, lock},
     seal::{Packing, place, seal_ended},
 };
 use crate::{
@@ -21,6 +22,8 @@ pub struct Erased {
     pub facts: usize,
     /// Facts of the open segment that are still there: they can be erased once it has ended.
     pub left: usize,
+    /// Facts of segments that are held, which are still there.
+    pub held: usize,
 }
 
 /// Who refers to one block of facts.
@@ -31,7 +34,8 @@ struct Use {
     tells_of_subject: bool,
 }
 
-/// Erases the facts of `subject`, and those that name it, from every segment that has ended.
+/// Erases the facts of `subject`, and those that name it, from every segment that has ended and is
+/// not held.
 ///
 /// What is left of its decisions is when, by which rules and how they came out; the log says that
 /// facts of them were erased, and is still whole.
@@ -42,15 +46,19 @@ pub fn erase(files: &AuditFiles, subject: &EntityRef) -> Result<Erased, LogError
     let in_dir = |what| LogError::io(what, files.dir());
     seal_ended(files).map_err(in_dir("put segments away in"))?;
     let mut erased = Erased::default();
-    for segment in files.segments().map_err(in_dir("list"))? {
+    let _no_hold_meanwhile = lock(files.dir()).map_err(in_dir("lock the holds in"))?;
+    let held = Held::now(files).map_err(in_dir("read the holds in"))?;
+    let segments = files.segments().map_err(in_dir("list"))?;
+    for (n, segment) in segments.iter().enumerate() {
         let records = segment.load()?;
         let goners = blocks_of(&records, subject);
         if goners.is_empty() {
             continue;
         }
         match segment.sealed {
+            _ if held.keeps(&segments, n) => erased.held += goners.len(),
             true => {
-                rewrite(&segment, records, &goners)?;
+                rewrite(segment, records, &goners)?;
                 erased.facts += goners.len();
             }
             false => erased.left += goners.len(),
@@ -133,7 +141,9 @@ fn rewrite(segment: &Segment, mut records: Records, goners: &[(u64, u8)]) -> Res
                     erase_block(loose, *slot);
                 });
             }
-            open.add(record);
+            // It was whole a moment ago, and erasing keeps it so.
+            open.add(record)
+                .map_err(|why| failed(std::io::Error::other(format!("{why:?}"))))?;
         }
         if open.is_full() {
             chunks.extend(open.pack(&mut packed).map_err(failed)?);
@@ -148,7 +158,7 @@ fn rewrite(segment: &Segment, mut records: Records, goners: &[(u64, u8)]) -> Res
             ..segment.clone()
         },
         &packed,
-        &chunks,
+        chunks,
     )
     .map_err(failed)
 }

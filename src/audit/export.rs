@@ -16,30 +16,29 @@ use crate::model::{
 /// Appends an entry as one line of JSON that is safe to show on a terminal, or several for several
 /// classes of strangers.
 pub fn json(out: &mut Vec<u8>, entry: &Told) {
-    match entry {
-        Told::Record(record) => line(out, &of_record(record)),
-        Told::Refused(classes) => {
-            for class in classes {
-                for value in of_class(class) {
-                    line(out, &value);
-                }
-            }
-        }
-        Told::Repeated(it) => line(out, &of_repeat(it)),
-        Told::Start(time, engine, configuration, process) => line(
-            out,
-            &json!({ "kind": if *process { "start" } else { "segment" }, "time": time, "engine": engine, "configuration": configuration }),
-        ),
-        Told::Gap(time, lost) => line(out, &json!({ "kind": "gap", "time": time, "lost": lost })),
-        Told::Checkpoint(time, sequence) => line(
-            out,
-            &json!({ "kind": "checkpoint", "time": time, "sequence": sequence }),
-        ),
-        Told::Pruned(time, sequence) => line(
-            out,
-            &json!({ "kind": "pruned", "time": time, "sequence": sequence }),
-        ),
+    for value in values(entry) {
+        line(out, &value);
     }
+}
+
+/// An entry as JSON: one object, or several for several classes of strangers.
+pub fn values(entry: &Told) -> Vec<Json> {
+    vec![match entry {
+        Told::Record(record) => of_record(record),
+        Told::Refused(classes) => return classes.iter().flat_map(of_class).collect(),
+        Told::Repeated(it) => of_repeat(it),
+        Told::Start(time, engine, configuration, process) => {
+            let kind = if *process { "start" } else { "segment" };
+            json!({ "kind": kind, "time": time, "engine": engine, "configuration": configuration })
+        }
+        Told::Gap(time, lost) => json!({ "kind": "gap", "time": time, "lost": lost }),
+        Told::Checkpoint(time, sequence) => {
+            json!({ "kind": "checkpoint", "time": time, "sequence": sequence })
+        }
+        Told::Pruned(time, sequence) => {
+            json!({ "kind": "pruned", "time": time, "sequence": sequence })
+        }
+    }]
 }
 
 /// Appends an entry as one event of OCSF 1.3 (API Activity, class 6003); what is no decision has none.
@@ -72,7 +71,7 @@ pub fn ocsf(out: &mut Vec<u8>, entry: &Told) {
         },
         "actor": { "user": { "uid": subject.map(|it| it.entity.uid.to_string()) }, "app_name": record.caller },
         "api": { "operation": asked.map(|it| it.action.as_str()), "request": { "uid": record.request_id } },
-        "resources": asked.and_then(resource).map(|uid| vec![json!({ "uid": uid })]),
+        "resources": asked.and_then(asked_for).map(|uid| vec![json!({ "uid": uid })]),
         "src_endpoint": { "ip": record.peer },
         "unmapped": of_record(record),
     });
@@ -109,7 +108,7 @@ fn of_record(record: &Recorded) -> Json {
     }
     if let Some(asked) = &record.facts.asked {
         put("action", json!(asked.action));
-        put("resource", json!(resource(asked)));
+        put("resource", json!(asked_for(asked)));
     }
     put(
         "undeclared",
@@ -229,7 +228,7 @@ fn of_entity(it: &EntityFacts) -> Json {
 }
 
 /// The resource, or the path that came to none.
-pub(super) fn resource(asked: &AskedFacts) -> Option<String> {
+pub fn asked_for(asked: &AskedFacts) -> Option<String> {
     match (&asked.resource, &asked.question) {
         (Some(uid), _) => Some(uid.to_string()),
         (None, AskedQuestion::Http { target, .. }) => Some(target.clone()),

@@ -1,7 +1,8 @@
 //! The log's files, as readers see them: open segments, and those that were put away. Writes whole ones.
 //!
 //! A segment that was put away is the header and then frames of zstd, each of whole records; an index
-//! beside it says where they begin. The index speeds up looking and proves nothing.
+//! beside it says where they begin, and a summary what they can be found by. Both speed up looking
+//! and prove nothing.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::format::id_in;
+use super::{format::id_in, terms::Summary};
 use crate::ledger::{
     Chain, Frame, HEADER, LogError, NoFrame, chain_before, frame_size, read_frame,
 };
@@ -23,6 +24,10 @@ pub(super) const OPEN: &str = "seg";
 pub(super) const SEALED: &str = "segz";
 /// The ending of their indexes.
 pub(super) const INDEX: &str = "idx";
+/// The ending of their summaries.
+pub(super) const SUMMARY: &str = "sum";
+/// The form of summaries; those of another are not used.
+pub(super) const SUMMARY_FORM: u8 = 1;
 /// Bytes of records in one frame of zstd.
 pub(super) const CHUNK: usize = 1024 * 1024;
 
@@ -100,19 +105,16 @@ impl AuditFiles {
 
     /// The sequence up to which the log was durable when its writer last noted it.
     pub fn written(&self) -> u64 {
-        // The note of the ledger: a sequence, a hash, and the CRC-32 of both.
-        let Ok(note) = fs::read(self.dir.join("head")) else {
-            return 0;
+        // The note of the ledger: a sequence, a hash, and the CRC-32 of both. Its writer may be
+        // writing it just now.
+        let noted = || {
+            let note = fs::read(self.dir.join("head")).ok()?;
+            let (covered, checksum) = note.split_last_chunk::<4>()?;
+            let sequence = covered.first_chunk()?;
+            let is_whole = crc32fast::hash(covered) == u32::from_le_bytes(*checksum);
+            is_whole.then(|| u64::from_le_bytes(*sequence))
         };
-        let Some((covered, checksum)) = note.split_last_chunk::<4>() else {
-            return 0;
-        };
-        match (covered.first_chunk(), crc32fast::hash(covered)) {
-            (Some(sequence), crc) if crc == u32::from_le_bytes(*checksum) => {
-                u64::from_le_bytes(*sequence)
-            }
-            _ => 0,
-        }
+        (0..3).find_map(|_| noted()).unwrap_or(0)
     }
 }
 
@@ -158,6 +160,19 @@ impl Segment {
     pub(super) fn chunks(&self) -> Option<Vec<Chunk>> {
         let index = fs::read(self.path.with_extension(INDEX)).ok()?;
         self.sealed.then(|| postcard::from_bytes(&index).ok())?
+    }
+
+    /// Its chunks, and what each can be found by; `None` without an index or a summary of it.
+    pub(super) fn summaries(&self) -> Option<Vec<(Chunk, Summary)>> {
+        let chunks = self.chunks()?;
+        let bytes = fs::read(self.path.with_extension(SUMMARY)).ok()?;
+        let (form, bytes) = bytes.split_first()?;
+        let summaries: Vec<Summary> = match *form == SUMMARY_FORM {
+            true => postcard::from_bytes(bytes).ok()?,
+            false => return None,
+        };
+        let fits = summaries.len() == chunks.len();
+        fits.then(|| chunks.into_iter().zip(summaries).collect())
     }
 
     /// The records of one chunk.

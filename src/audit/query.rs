@@ -1,16 +1,23 @@
-//! Looking into the log, beside the process that writes it.
+//! What to look for, and one decision by its id.
 
-use std::path::Path;
+use std::time::Duration;
 
 use super::{
-    decode::{Passed, Recorded, RecordedOutcome, Told, told, told_alone},
-    export,
+    decode::{RefusedClass, Told, told_alone},
     files::{AuditFiles, Records, Segment},
+    scan::scan,
+    terms::{Field, of_class, span, terms},
 };
 use crate::{
     ledger::LogError,
-    model::{DecisionId, EntityRef, Timestamp},
+    model::{DecisionId, Timestamp},
 };
+
+/// How long after a request was asked the counts that tell of it may be written: those of strangers
+/// wait for a disk that fails.
+const LATE: Duration = Duration::from_secs(120);
+/// How much later than its id an entry may seem to begin.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// What to look for; all of it must hold.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +45,13 @@ pub struct Query {
 }
 
 impl Query {
-    fn is_everything(&self) -> bool {
+    /// Whether nothing is asked for in particular.
+    pub(super) fn is_everything(&self) -> bool {
+        self.wanted().is_empty() && self.since.is_none() && self.until.is_none()
+    }
+
+    /// The terms that must all be there.
+    pub(super) fn wanted(&self) -> Vec<(Field, &str)> {
         let Self {
             subject,
             action,
@@ -48,63 +61,58 @@ impl Query {
             policy,
             caller,
             bundle,
-            since,
-            until,
+            since: _,
+            until: _,
         } = self;
-        let texts = [
-            subject, action, resource, outcome, cause, policy, caller, bundle,
+        let named = [
+            (Field::Subject, subject),
+            (Field::Action, action),
+            (Field::Resource, resource),
+            (Field::Outcome, outcome),
+            (Field::Cause, cause),
+            (Field::Policy, policy),
+            (Field::Caller, caller),
+            (Field::Bundle, bundle),
         ];
-        texts.into_iter().all(Option::is_none) && since.is_none() && until.is_none()
+        let named = named.into_iter();
+        named
+            .filter_map(|(field, text)| Some((field, text.as_deref()?)))
+            .collect()
     }
 
-    /// Whether a decision or refusal is looked for.
-    pub fn matches(&self, record: &Recorded) -> bool {
-        let is = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
-        let names = |wanted: &Option<String>, found: Option<&EntityRef>| {
-            let found = found.map(ToString::to_string);
-            is(wanted, found.as_deref())
-        };
-        let subject = record.facts.subject.as_ref().map(|it| &it.entity.uid);
-        let asked = record.facts.asked.as_ref();
-        let action = asked.map(|it| it.action.as_str());
-        let short = action.and_then(|it| it.rsplit_once("::\"")?.1.strip_suffix('"'));
-        let (outcome, causes, policies) = kinds(record);
-        names(&self.subject, subject)
-            && (is(&self.action, action) || is(&self.action, short))
-            && names(&self.resource, asked.and_then(|it| it.resource.as_ref()))
-            && is(&self.outcome, Some(outcome))
-            && (self.cause.as_deref()).is_none_or(|wanted| causes.contains(&wanted))
-            && (self.policy.as_deref()).is_none_or(|wanted| policies.contains(&wanted))
-            && is(&self.caller, record.caller.as_deref())
-            && is(&self.bundle, record.bundle.as_deref())
-            && self.since.is_none_or(|since| record.time >= since)
-            && self.until.is_none_or(|until| record.time < until)
+    /// The entry as far as it is looked for: of several classes of strangers, those that are.
+    pub fn narrow(&self, entry: Told) -> Option<Told> {
+        if self.is_everything() {
+            return Some(entry);
+        }
+        let (first, last) = span(&entry);
+        if self.since.is_some_and(|since| last < since)
+            || self.until.is_some_and(|until| first >= until)
+        {
+            return None;
+        }
+        let wanted = self.wanted();
+        match entry {
+            Told::Record(_) | Told::Repeated(_) => {
+                has_all(&wanted, |give| terms(&entry, give)).then_some(entry)
+            }
+            Told::Refused(mut classes) => {
+                classes.retain(|it: &RefusedClass| has_all(&wanted, |give| of_class(it, give)));
+                (!classes.is_empty()).then_some(Told::Refused(classes))
+            }
+            Told::Start(..) | Told::Gap(..) | Told::Checkpoint(..) | Told::Pruned(..) => None,
+        }
     }
 }
 
-fn kinds(record: &Recorded) -> (&'static str, Vec<&str>, Vec<&str>) {
-    match &record.outcome {
-        RecordedOutcome::Decision {
-            outcome,
-            cause,
-            reasons,
-            errors,
-            ..
-        } => {
-            let reasons = reasons.iter().map(|it| it.policy_id.as_str());
-            let errors = errors.iter().map(|(policy, ..)| policy.as_str());
-            (
-                outcome.as_str(),
-                vec![cause.as_str()],
-                reasons.chain(errors).collect(),
-            )
+fn has_all(wanted: &[(Field, &str)], terms: impl FnOnce(&mut dyn FnMut(Field, &str))) -> bool {
+    let mut found = vec![false; wanted.len()];
+    terms(&mut |field, text| {
+        for (found, it) in found.iter_mut().zip(wanted) {
+            *found |= *it == (field, text);
         }
-        RecordedOutcome::Refusal {
-            refusal, reason, ..
-        } => ("refused", vec![refusal, reason], Vec::new()),
-    }
+    });
+    found.into_iter().all(|found| found)
 }
 
 /// Finds a decision or a refusal by its id.
@@ -138,18 +146,23 @@ pub fn find(files: &AuditFiles, id: DecisionId) -> Result<Option<Told>, LogError
         }
     }
     // Among those of strangers, which are kept by example, and denies that were counted.
+    let near = Query {
+        since: id.time().checked_sub(EARLY).ok(),
+        until: id.time().checked_add(LATE).ok(),
+        ..Query::default()
+    };
     for segment in segments.iter().rev() {
         let mut found = None;
-        each(segment, &mut |entry| {
+        scan(segment, &near, 0, &mut |_, entry| {
             let is_it = match &entry {
-                Told::Refused(classes) => classes
+                Some(Told::Refused(classes)) => classes
                     .iter()
                     .any(|class| class.samples.iter().any(|(sample, ..)| *sample == id)),
-                Told::Repeated(it) => it.ids.contains(&id),
+                Some(Told::Repeated(it)) => it.ids.contains(&id),
                 _ => false,
             };
             if is_it {
-                found = Some(entry);
+                found = entry;
             }
             !is_it
         })?;
@@ -163,128 +176,4 @@ pub fn find(files: &AuditFiles, id: DecisionId) -> Result<Option<Told>, LogError
 fn in_records(here: &Records, segment: &Segment, id: &[u8; 16]) -> Option<Told> {
     let frame = here.find_id(id)?;
     told_alone(&frame, here, segment).ok()
-}
-
-/// Gives `take` every entry that is looked for, in the order of the log, until it says `false`. With
-/// no condition, entries that are no decisions are among them.
-///
-/// # Errors
-/// [`LogError`] when a file cannot be read.
-pub fn select(
-    files: &AuditFiles,
-    query: &Query,
-    take: &mut dyn FnMut(Told) -> bool,
-) -> Result<(), LogError> {
-    let segments = files
-        .segments()
-        .map_err(LogError::io("list", files.dir()))?;
-    let everything = query.is_everything();
-    for segment in &segments {
-        let mut goes_on = true;
-        each(segment, &mut |entry| {
-            let wanted = match &entry {
-                Told::Record(record) => query.matches(record),
-                _ => everything,
-            };
-            if wanted {
-                goes_on = take(entry);
-            }
-            goes_on
-        })?;
-        if !goes_on {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Every entry of a segment up to the first that is not whole, until `take` says `false`.
-fn each(segment: &Segment, take: &mut dyn FnMut(Told) -> bool) -> Result<(), LogError> {
-    let records = segment.load()?;
-    let mut passed = Passed::default();
-    walk(&records, 0, &mut passed, take);
-    Ok(())
-}
-
-/// The offset behind the last whole record that was given.
-fn walk(
-    records: &Records,
-    from: usize,
-    passed: &mut Passed,
-    take: &mut dyn FnMut(Told) -> bool,
-) -> usize {
-    let mut offset = from;
-    while let Ok(frame) = records.frame(offset) {
-        offset += frame.size();
-        passed.pass(&frame);
-        match told(&frame, passed) {
-            Ok(entry) => {
-                if !take(entry) {
-                    break;
-                }
-            }
-            Err(why) => tracing::warn!(record = frame.sequence, why, "cannot be read"),
-        }
-    }
-    offset
-}
-
-/// Follows the log as it grows.
-#[derive(Debug)]
-pub struct Tail {
-    files: AuditFiles,
-    segment: Option<u64>,
-    offset: usize,
-    passed: Passed,
-}
-
-impl Tail {
-    /// From the beginning of the open segment on.
-    pub fn new(files: AuditFiles) -> Self {
-        Self {
-            files,
-            segment: None,
-            offset: 0,
-            passed: Passed::default(),
-        }
-    }
-
-    /// What came since the last time.
-    ///
-    /// # Errors
-    /// [`LogError`] when a file cannot be read.
-    pub fn more(&mut self) -> Result<Vec<Told>, LogError> {
-        let listed = self.files.segments();
-        let segments = listed.map_err(LogError::io("list", self.files.dir()))?;
-        let from = match self.segment {
-            Some(first) => segments.iter().position(|it| it.first >= first),
-            None => segments.len().checked_sub(1),
-        };
-        let mut found = Vec::new();
-        for segment in segments.get(from.unwrap_or(0)..).unwrap_or_default() {
-            if self.segment != Some(segment.first) {
-                (self.segment, self.offset) = (Some(segment.first), 0);
-                self.passed.forget();
-            }
-            let records = segment.load()?;
-            self.offset = walk(&records, self.offset, &mut self.passed, &mut |entry| {
-                found.push(entry);
-                true
-            });
-        }
-        Ok(found)
-    }
-}
-
-/// All of the log as lines of JSON.
-///
-/// # Errors
-/// [`LogError`] when a file cannot be read.
-pub fn lines(dir: &Path) -> Result<String, LogError> {
-    let mut out = Vec::new();
-    select(&AuditFiles::new(dir), &Query::default(), &mut |entry| {
-        export::json(&mut out, &entry);
-        true
-    })?;
-    Ok(String::from_utf8_lossy(&out).into_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,11 +16,17 @@ use tokio::{
 
 use super::{
     Queued, Shared,
-    files::{AuditFiles, CHUNK, Chunk, INDEX, OPEN, SEALED, Segment, claimed, id_of, write_whole},
+    decode::{Passed, told},
+    files::{
+        AuditFiles, CHUNK, Chunk, INDEX, OPEN, SEALED, SUMMARY, SUMMARY_FORM, Segment, id_of,
+        write_whole,
+    },
+    hold::{Held, lock},
+    terms::Summary,
 };
 use crate::{
     config::AuditConfig,
-    ledger::{HEADER, LogError},
+    ledger::{Chain, HEADER, LogError, NoFrame, chain_before, read_frame},
     model::Timestamp,
 };
 
@@ -71,28 +77,21 @@ impl Sealer {
     }
 
     async fn look(&self) -> io::Result<()> {
-        let files = self.files.clone();
-        let sealed = task::spawn_blocking(move || seal_ended(&files));
-        sealed.await.map_err(io::Error::other)??;
-        if self.config.hold {
-            return Ok(());
-        }
-        let old = self.old()?;
-        let Some(last) = old.last() else {
-            return Ok(());
-        };
+        let (files, config, now) = (self.files.clone(), self.config.clone(), (self.clock)());
+        let looked = task::spawn_blocking(move || {
+            seal_ended(&files)?;
+            match config.hold {
+                true => Ok(None),
+                false => old(&files, &config, now),
+            }
+        });
+        let looked: io::Result<Option<Old>> = looked.await.map_err(io::Error::other)?;
+        let Some(old) = looked? else { return Ok(()) };
         // The log says that they are gone before they are.
-        let next = self
-            .files
-            .segments()?
-            .into_iter()
-            .find(|it| it.first > last.first);
-        let Some(next) = next else { return Ok(()) };
-        let before = next.load().map_err(io::Error::other)?.before;
         let (reply, done) = oneshot::channel();
         let prune = Queued::Prune {
-            sequence: before.sequence,
-            hash: before.hash,
+            sequence: old.before.sequence,
+            hash: old.before.hash,
             reply,
         };
         if self.queue.send(prune).await.is_err() {
@@ -100,43 +99,72 @@ impl Sealer {
         }
         let done = done.await.map_err(io::Error::other)?;
         done.map_err(io::Error::other)?;
-        for segment in old {
-            fs::remove_file(&segment.path)?;
-            // One without an index is as good as one with it.
-            let _no_index = fs::remove_file(segment.path.with_extension(INDEX));
-        }
-        Ok(())
+        let files = self.files.clone();
+        let removed = task::spawn_blocking(move || remove(&files, old.segments));
+        removed.await.map_err(io::Error::other)?
     }
+}
 
-    /// Those that are older than is kept, or too much: a beginning of the log, never the open one.
-    fn old(&self) -> io::Result<Vec<Segment>> {
-        let sealed: Vec<Segment> = self
-            .files
-            .segments()?
-            .into_iter()
-            .filter(|it| it.sealed)
-            .collect();
-        let mut bytes = 0_u64;
-        let mut keep = 0;
-        let now = (self.clock)();
-        for segment in sealed.iter().rev() {
-            let data = fs::metadata(&segment.path)?;
-            bytes += data.len();
-            let too_much = self.config.keep_bytes.is_some_and(|most| bytes > most);
-            let ended = Timestamp::try_from(data.modified()?).map_err(io::Error::other)?;
-            let age = now.duration_since(ended);
-            let too_old = self
-                .config
-                .keep_age
-                .is_some_and(|most| !age.is_negative() && age.unsigned_abs() > most);
-            if too_much || too_old {
-                break;
-            }
-            keep += 1;
+/// Segments to be removed.
+struct Old {
+    segments: usize,
+    /// The last record of them.
+    before: Chain,
+}
+
+/// Those that are older than is kept, or too much: a beginning of the log, never the open one, up to
+/// the first that is held.
+fn old(files: &AuditFiles, config: &AuditConfig, now: Timestamp) -> io::Result<Option<Old>> {
+    let segments = files.segments()?;
+    let sealed = segments.iter().take_while(|it| it.sealed).count();
+    let mut bytes = 0_u64;
+    let mut gone = sealed;
+    for segment in segments.iter().take(sealed).rev() {
+        let data = fs::metadata(&segment.path)?;
+        bytes += data.len();
+        let too_much = config.keep_bytes.is_some_and(|most| bytes > most);
+        let ended = Timestamp::try_from(data.modified()?).map_err(io::Error::other)?;
+        let age = now.duration_since(ended);
+        let too_old = config
+            .keep_age
+            .is_some_and(|most| !age.is_negative() && age.unsigned_abs() > most);
+        if too_much || too_old {
+            break;
         }
-        let gone = sealed.len() - keep;
-        Ok(sealed.into_iter().take(gone).collect())
+        gone -= 1;
     }
+    let held = Held::now(files)?;
+    let gone = (0..gone)
+        .find(|n| held.keeps(&segments, *n))
+        .unwrap_or(gone);
+    let Some(next) = segments.get(gone).filter(|_| gone > 0) else {
+        return Ok(None);
+    };
+    let mut header = vec![0; HEADER];
+    File::open(&next.path)?.read_exact(&mut header)?;
+    let before = chain_before(&next.path, &header).map_err(io::Error::other)?;
+    Ok(Some(Old {
+        segments: gone,
+        before,
+    }))
+}
+
+/// Removes so many segments, the first ones, unless one was held since.
+fn remove(files: &AuditFiles, count: usize) -> io::Result<()> {
+    let _no_hold_meanwhile = lock(files.dir())?;
+    let held = Held::now(files)?;
+    let segments = files.segments()?;
+    for (n, segment) in segments.iter().enumerate().take(count) {
+        if held.keeps(&segments, n) {
+            break;
+        }
+        fs::remove_file(&segment.path)?;
+        for side in [INDEX, SUMMARY] {
+            // A segment without them is as good as one with them.
+            let _none = fs::remove_file(segment.path.with_extension(side));
+        }
+    }
+    Ok(())
 }
 
 /// Puts away every segment but the last.
@@ -176,11 +204,10 @@ fn seal(segment: &Segment) -> Result<(), LogError> {
     let mut open = Packing::default();
     for (offset, record) in records.hop() {
         // What is not whole must stay where it can be found.
-        if let Err(why) = records.frame(offset) {
+        if let Err(why) = open.add(record) {
             let why = format!("{why:?} at byte {}", offset + HEADER);
             return Err(failed(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
-        open.add(record);
         if open.is_full() {
             chunks.extend(open.pack(&mut packed).map_err(failed)?);
         }
@@ -190,14 +217,30 @@ fn seal(segment: &Segment) -> Result<(), LogError> {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidData, why)));
     }
     chunks.extend(open.pack(&mut packed).map_err(failed)?);
-    place(segment, &packed, &chunks).map_err(failed)
+    place(segment, &packed, chunks).map_err(failed)
 }
 
 /// Puts a packed segment in its place.
-pub(super) fn place(segment: &Segment, packed: &[u8], chunks: &[Chunk]) -> io::Result<()> {
-    let index = postcard::to_stdvec(chunks).map_err(io::Error::other)?;
-    write_whole(&segment.path.with_extension(INDEX), &index)?;
+pub(super) fn place(
+    segment: &Segment,
+    packed: &[u8],
+    chunks: Vec<(Chunk, Summary)>,
+) -> io::Result<()> {
+    let sides = [INDEX, SUMMARY].map(|ending| segment.path.with_extension(ending));
+    // What speeds up looking must be of these very bytes: an older one goes before them.
+    for side in &sides {
+        match fs::remove_file(side) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+    }
     write_whole(&segment.path.with_extension(SEALED), packed)?;
+    let (chunks, summaries): (Vec<Chunk>, Vec<Summary>) = chunks.into_iter().unzip();
+    let index = postcard::to_stdvec(&chunks).map_err(io::Error::other)?;
+    let summary = postcard::to_extend(&summaries, vec![SUMMARY_FORM]).map_err(io::Error::other)?;
+    for (side, bytes) in sides.iter().zip([index, summary]) {
+        write_whole(side, &bytes)?;
+    }
     if let Some(dir) = segment.path.parent() {
         File::open(dir)?.sync_all()?;
     }
@@ -207,38 +250,57 @@ pub(super) fn place(segment: &Segment, packed: &[u8], chunks: &[Chunk]) -> io::R
     }
 }
 
-/// Records on their way into one chunk.
+/// Records on their way into chunks.
 #[derive(Default)]
 pub(super) struct Packing {
+    open: Part,
+    /// Facts of the segment's records so far.
+    passed: Passed,
+}
+
+/// One chunk.
+#[derive(Default)]
+struct Part {
     bytes: Vec<u8>,
     first: Option<u64>,
     ids: Option<([u8; 16], [u8; 16])>,
+    summary: Summary,
 }
 
 impl Packing {
-    pub(super) fn add(&mut self, record: &[u8]) {
-        self.bytes.extend(record);
-        self.first = self.first.or(claimed(record));
-        if let Some(id) = id_of(record) {
-            let (least, most) = self.ids.unwrap_or((id, id));
-            self.ids = Some((least.min(id), most.max(id)));
+    pub(super) fn add(&mut self, record: &[u8]) -> Result<(), NoFrame> {
+        let frame = read_frame(record)?;
+        self.passed.pass(&frame);
+        let open = &mut self.open;
+        if let Ok(entry) = told(&frame, &self.passed) {
+            open.summary.add(&entry);
         }
+        open.bytes.extend(record);
+        open.first = open.first.or(Some(frame.sequence));
+        if let Some(id) = id_of(record) {
+            let (least, most) = open.ids.unwrap_or((id, id));
+            open.ids = Some((least.min(id), most.max(id)));
+        }
+        Ok(())
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= CHUNK
+        self.open.bytes.len() >= CHUNK
     }
 
-    pub(super) fn pack(&mut self, packed: &mut Vec<u8>) -> io::Result<Option<Chunk>> {
-        let Self { bytes, first, ids } = std::mem::take(self);
+    pub(super) fn pack(&mut self, packed: &mut Vec<u8>) -> io::Result<Option<(Chunk, Summary)>> {
+        let Part {
+            bytes,
+            first,
+            ids,
+            mut summary,
+        } = std::mem::take(&mut self.open);
         let Some(first) = first else { return Ok(None) };
         let offset = |packed: &Vec<u8>| u64::try_from(packed.len()).unwrap_or(u64::MAX);
         let start = offset(packed);
         packed.extend(zstd::stream::encode_all(&*bytes, LEVEL)?);
-        Ok(Some(Chunk {
-            at: start..offset(packed),
-            first,
-            ids,
-        }))
+        let at = start..offset(packed);
+        summary.sort();
+        Ok(Some((Chunk { at, first, ids }, summary)))
     }
 }

@@ -34,7 +34,7 @@ mod wire;
 pub use denial::Denial;
 pub use error::{ClientError, Refused};
 pub use layer::{Authorize, Authorized};
-pub use operator::Operator;
+pub use operator::{Operator, Tail};
 pub use tonic::Code;
 pub use wire::{NotSendable, to_members};
 

@@ -1,4 +1,4 @@
-//! Asks a Doorward to keep its directory and to revoke tokens.
+//! Asks a Doorward to keep its directory, to revoke tokens, and for its decision log.
 
 use tonic::{
     Request,
@@ -8,10 +8,11 @@ use tonic::{
 
 use super::{ClientError, endpoint};
 use crate::proto::v1::{
-    EntityChange, EntityUid, GetEntityRequest, ListEntitiesRequest, ListEntitiesResponse,
-    RevokeRequest, RevokeResponse, StoredEntity, WriteEntitiesRequest,
-    directory_service_client::DirectoryServiceClient,
-    revocation_service_client::RevocationServiceClient,
+    AuditRecord, EntityChange, EntityUid, GetEntityRequest, GetRecordRequest, ListEntitiesRequest,
+    ListEntitiesResponse, QueryRecordsRequest, QueryRecordsResponse, RevokeRequest, RevokeResponse,
+    StoredEntity, TailRecordsRequest, TailRecordsResponse, WriteEntitiesRequest,
+    audit_service_client::AuditServiceClient, directory_service_client::DirectoryServiceClient,
+    revocation_service_client::RevocationServiceClient, tail_records_response::What,
 };
 
 /// Largest answer, in bytes: a page of large entities.
@@ -22,6 +23,22 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 pub struct Operator {
     channel: Channel,
     authorization: Option<MetadataValue<Ascii>>,
+}
+
+/// Records as they come.
+#[derive(Debug)]
+pub struct Tail(tonic::Streaming<TailRecordsResponse>);
+
+impl Tail {
+    /// What came next; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub async fn next(&mut self) -> Result<Option<What>, ClientError> {
+        let next = self.0.message().await;
+        let next = next.map_err(|status| ClientError::refused(&status))?;
+        Ok(next.and_then(|it| it.what))
+    }
 }
 
 impl Operator {
@@ -109,6 +126,42 @@ impl Operator {
     pub async fn revoke(&self, request: RevokeRequest) -> Result<RevokeResponse, ClientError> {
         let mut service = RevocationServiceClient::new(self.channel.clone());
         done(service.revoke(self.call(request)).await)
+    }
+
+    /// A page of records.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub async fn query_records(
+        &self,
+        request: QueryRecordsRequest,
+    ) -> Result<QueryRecordsResponse, ClientError> {
+        done(self.audit().query_records(self.call(request)).await)
+    }
+
+    /// The record of one decision.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], with the reason `unknown_decision` where there is none.
+    pub async fn record(
+        &self,
+        request: GetRecordRequest,
+    ) -> Result<Option<AuditRecord>, ClientError> {
+        let answered = self.audit().get_record(self.call(request)).await;
+        Ok(done(answered)?.record)
+    }
+
+    /// Records as they come.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub async fn tail_records(&self, request: TailRecordsRequest) -> Result<Tail, ClientError> {
+        let answered = self.audit().tail_records(self.call(request)).await;
+        done(answered).map(Tail)
+    }
+
+    fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     fn directory(&self) -> DirectoryServiceClient<Channel> {

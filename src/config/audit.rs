@@ -4,7 +4,10 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::raw::from_text;
+use super::{
+    raw::from_text,
+    sink::{RawSink, SinkConfig},
+};
 use crate::model::SignedDuration;
 
 /// What becomes of decision records.
@@ -32,6 +35,8 @@ pub struct AuditConfig {
     pub denies_per_second: u64,
     /// What is replaced by pseudonyms.
     pub redact: Vec<Redact>,
+    /// Where it is sent on to.
+    pub sink: SinkConfig,
 }
 
 impl Default for AuditConfig {
@@ -48,6 +53,7 @@ impl Default for AuditConfig {
             checkpoint_every: Duration::from_secs(10),
             denies_per_second: 100,
             redact: Vec::new(),
+            sink: SinkConfig::default(),
         }
     }
 }
@@ -163,6 +169,8 @@ pub(super) struct RawAudit {
     denies_per_second: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     redact: Vec<String>,
+    #[serde(skip_serializing_if = "RawSink::is_none")]
+    pub(super) sink: RawSink,
 }
 
 fn mode_text<S: serde::Serializer>(mode: &Option<AuditMode>, to: S) -> Result<S::Ok, S::Error> {
@@ -206,6 +214,7 @@ impl RawAudit {
                 .unwrap_or(default.checkpoint_every),
             denies_per_second: self.denies_per_second.unwrap_or(default.denies_per_second),
             redact: redact.collect::<Result<_, _>>()?,
+            sink: self.sink.read()?,
         })
     }
 
@@ -223,6 +232,7 @@ impl RawAudit {
             checkpoint_every: span(it.checkpoint_every),
             denies_per_second: Some(it.denies_per_second),
             redact: it.redact.iter().map(ToString::to_string).collect(),
+            sink: RawSink::shown(&it.sink),
         }
     }
 
@@ -252,7 +262,7 @@ impl RawAudit {
             "checkpoint_records" => put(&mut self.checkpoint_records, value, number),
             "checkpoint_every" => put(&mut self.checkpoint_every, value, span),
             "denies_per_second" => put(&mut self.denies_per_second, value, number),
-            _ => return None,
+            _ => return self.sink.set(key.strip_prefix("sink.")?, value),
         })
     }
 }

@@ -13,6 +13,7 @@ mod listen;
 mod print;
 mod raw;
 mod reload;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -26,6 +27,7 @@ pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer}
 pub use limits::{LimitsConfig, OtlpConfig};
 pub use listen::{ListenAddress, ListenConfig, TlsConfig};
 pub use reload::{BundleLimitsConfig, ReloadConfig};
+pub use sink::{FileSink, SinkConfig, SinkFormat};
 
 use std::path::{Path, PathBuf};
 

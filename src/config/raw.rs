@@ -123,6 +123,7 @@ impl RawConfig {
         if let Some(tls) = &mut self.tls {
             tls.rebase(dir);
         }
+        self.audit.sink.rebase(dir);
         let given = paths.into_iter().flatten();
         for path in given.chain(self.bundles.values_mut().map(|bundle| &mut bundle.path)) {
             *path = dir.join(&path);

@@ -3,7 +3,7 @@
 //! How to tell the two apart: every record says up to where the log was durable when it was written,
 //! and so does the note beside the segments. A record that something later calls durable was
 //! acknowledged; if it is not whole now, the disk has lost it, and nobody may act as if it had never
-//! been there.
+//! been there. What is whole beyond that was perhaps never synced: it is, before it counts.
 
 use std::path::{Path, PathBuf};
 
@@ -91,8 +91,16 @@ pub(super) fn recover(
                 .open(&info.path, true)
                 .map_err(LogError::io("open", &info.path))?;
             if cut.as_ref().is_some_and(|cut| cut.path == info.path) {
-                let shortened = file.truncate(offset).and_then(|()| file.sync());
-                shortened.map_err(LogError::io("cut", &info.path))?;
+                file.truncate(offset)
+                    .map_err(LogError::io("cut", &info.path))?;
+            }
+            // A process that was killed leaves records, and the name of a segment, that were
+            // written and maybe never synced; they must not count as durable before they are.
+            file.sync()
+                .and_then(|()| disk.sync_dir(dir))
+                .map_err(LogError::io("sync", &info.path))?;
+            if durable < chain.sequence {
+                segment::write_head(&mut *head_file, chain).map_err(LogError::io("write", dir))?;
             }
             Tail {
                 path: info.path.clone(),

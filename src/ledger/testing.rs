@@ -89,10 +89,7 @@ impl FakeDisk {
     /// The power fails: of what was not synced, `chance` says for each sector whether it is there.
     pub(crate) fn crash(&self, chance: &mut dyn FnMut() -> bool) {
         let state = &mut *self.state();
-        state.life += 1;
-        state.locks.clear();
-        state.faults.clear();
-        state.capacity = None;
+        state.end_life();
         for (path, node) in std::mem::take(&mut state.changes) {
             if !chance() {
                 break;
@@ -115,9 +112,10 @@ impl FakeDisk {
         }
     }
 
-    /// The process dies, the machine does not: all that was written is there.
+    /// The process dies, the machine does not: all that was written is there, and what was not
+    /// synced still is not.
     pub(crate) fn kill(&self) {
-        self.crash(&mut || true);
+        self.state().end_life();
     }
 
     /// Another disk that holds what this one holds durably.
@@ -171,6 +169,13 @@ impl FakeDisk {
 }
 
 impl State {
+    fn end_life(&mut self) {
+        self.life += 1;
+        self.locks.clear();
+        self.faults.clear();
+        self.capacity = None;
+    }
+
     fn hit(&mut self, fault: Fault) -> io::Result<()> {
         let mut is_hit = false;
         for (_, left) in self.faults.iter_mut().filter(|(it, _)| *it == fault) {

@@ -283,6 +283,63 @@ fn after_a_failed_sync_nothing_is_written_until_a_restart() {
     assert_eq!(log.append(b"two").unwrap().chain.sequence, 2);
 }
 
+/// Records that were written and not synced, found whole after the process was killed, and the disk.
+fn unsynced(rotated: bool) -> (FakeDisk, Opened) {
+    let disk = FakeDisk::default();
+    let mut log = open(&disk, LogOptions::default()).unwrap().log;
+    let mut write = |payload: &[u8]| {
+        let mut group = log.group();
+        group.add(payload, b"");
+        log.write(&group).unwrap();
+        if rotated {
+            log.rotate();
+        }
+    };
+    write(b"one");
+    write(b"two");
+    disk.kill();
+    let opened = open(&disk, LogOptions::default()).unwrap();
+    assert_eq!(opened.recovery.chain.sequence, 2);
+    (disk, opened)
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_durable_once_it_counts() {
+    for rotated in [false, true] {
+        let (disk, Opened { mut log, .. }) = unsynced(rotated);
+        // The next record says that those before it are durable.
+        let mut group = log.group();
+        group.add(b"three", b"");
+        log.append(&group).unwrap();
+        disk.crash(&mut || false);
+        assert_eq!(
+            read_all(&disk).unwrap(),
+            [b"one".as_slice(), b"two", b"three"]
+        );
+        open(&disk, LogOptions::default()).unwrap();
+    }
+    let (disk, opened) = unsynced(false);
+    drop(opened);
+    disk.crash(&mut || false);
+    assert_eq!(
+        read_all(&disk).unwrap(),
+        [b"one", b"two"],
+        "nothing was appended since"
+    );
+}
+
+#[test]
+fn a_log_whose_end_cannot_be_synced_is_not_opened() {
+    let (disk, opened) = unsynced(false);
+    drop(opened);
+    disk.kill();
+    disk.fail(Fault::Sync, 0);
+    assert!(matches!(
+        open(&disk, small()),
+        Err(LogError::Io { doing: "sync", .. })
+    ));
+}
+
 #[test]
 fn a_segment_that_cannot_begin_leaves_the_old_one_in_use() {
     for fault in [Fault::Create, Fault::Write, Fault::Sync] {

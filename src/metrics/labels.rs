@@ -99,3 +99,8 @@ impl Build {
         }
     }
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Sink {
+    pub(super) sink: &'static str,
+}

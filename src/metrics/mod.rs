@@ -22,7 +22,7 @@ use prometheus_client::{
 use handles::Handles;
 use labels::{
     Build, Bundle, BundleOutcome, Decision, Face, Issuer, Listener, ListenerOutcome,
-    ListenerReason, Operator, Policy, Queue, Refusal, Stage, StorePart,
+    ListenerReason, Operator, Policy, Queue, Refusal, Sink, Stage, StorePart,
 };
 
 /// Policies of all bundles that are counted one by one; later ones are counted together.
@@ -43,6 +43,10 @@ pub struct Metrics {
     records_dropped: Counter,
     log_failing: Gauge,
     store_failing: Family<StorePart, Gauge>,
+    sink_records: Family<Sink, Counter>,
+    sink_missed: Family<Sink, Counter>,
+    sink_failing: Family<Sink, Gauge>,
+    sink_behind: Family<Sink, Gauge>,
     members_dropped: Family<Face, Counter>,
     latency: Family<Face, Histogram, Buckets>,
     stages: Family<Stage, Histogram, Buckets>,
@@ -87,6 +91,10 @@ impl Metrics {
             records_dropped: Counter::default(),
             log_failing: Gauge::default(),
             store_failing: Family::default(),
+            sink_records: Family::default(),
+            sink_missed: Family::default(),
+            sink_failing: Family::default(),
+            sink_behind: Family::default(),
             members_dropped: Family::default(),
             latency,
             stages,
@@ -126,6 +134,14 @@ impl Metrics {
         to.register("store_failing", help, it.store_failing.clone());
         let help = "Requests of operators that were refused";
         to.register("operator_refusals", help, it.operator_refusals.clone());
+        let help = "Entries of the decision log that a receiver was sent";
+        to.register("sink_records", help, it.sink_records.clone());
+        let help = "Entries of the decision log that a receiver will never have";
+        to.register("sink_missed", help, it.sink_missed.clone());
+        let help = "Whether a receiver of the decision log cannot be sent anything";
+        to.register("sink_failing", help, it.sink_failing.clone());
+        let help = "Entries of the decision log that a receiver has not yet";
+        to.register("sink_behind", help, it.sink_behind.clone());
         let help = "Members of requests left out because the schema does not declare them";
         to.register("members_dropped", help, it.members_dropped.clone());
         let help = "From the arrival of a request to its record";
@@ -181,6 +197,22 @@ impl Metrics {
     /// Counts a refusal by its code.
     pub fn refusal(&self, code: &'static str, face: &'static str) {
         self.refusals.get_or_create(&Refusal { code, face }).inc();
+    }
+
+    /// Counts what a receiver of the decision log was sent, and what it will never have.
+    pub fn sink(&self, sink: &'static str, sent: u64, missed: u64) {
+        let label = Sink { sink };
+        self.sink_records.get_or_create(&label).inc_by(sent);
+        self.sink_missed.get_or_create(&label).inc_by(missed);
+    }
+
+    /// Tells how a receiver of the decision log does.
+    pub fn sink_state(&self, sink: &'static str, failing: bool, behind: u64) {
+        let label = Sink { sink };
+        let place = self.sink_failing.get_or_create(&label);
+        place.set(i64::from(failing));
+        let behind = i64::try_from(behind).unwrap_or(i64::MAX);
+        self.sink_behind.get_or_create(&label).set(behind);
     }
 
     /// Counts a policy that determined a decision (`determined`) or failed in it (`errored`).

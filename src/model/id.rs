@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -77,6 +77,13 @@ impl DecisionId {
         Self(uuid::Uuid::from_bytes(bytes))
     }
 
+    /// The moment that it is of, to the millisecond.
+    pub fn time(&self) -> super::Timestamp {
+        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+        let millis = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        super::Timestamp::from_millisecond(millis).unwrap_or(super::Timestamp::MAX)
+    }
+
     /// Its bytes, which sort as the id does.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -102,6 +109,13 @@ impl fmt::Display for DecisionId {
 impl Serialize for DecisionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DecisionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -100,3 +100,22 @@ impl fmt::Debug for v1::Fact {
             .finish_non_exhaustive()
     }
 }
+
+impl fmt::Debug for v1::AuditRecord {
+    /// What it tells of people is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditRecord")
+            .field("sequence", &self.sequence)
+            .field("decision_id", &self.decision_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::RecordFilter {
+    /// Names of people are not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordFilter")
+            .field("bundle", &self.bundle)
+            .finish_non_exhaustive()
+    }
+}

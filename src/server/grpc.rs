@@ -7,7 +7,10 @@ use tonic::{server::NamedService as _, service::Routes};
 use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::HealthReporter};
 
 use crate::{
-    admin::{Desk, directory::DirectoryFace, probe::ReadinessSource, revocation::RevocationFace},
+    admin::{
+        Desk, audit::AuditFace, directory::DirectoryFace, probe::ReadinessSource,
+        revocation::RevocationFace,
+    },
     config::LimitsConfig,
     pep::{ext_authz::ExtAuthzFace, grpc::DecisionFace},
     proto::{self, v1::decision_service_server::DecisionServiceServer},
@@ -44,10 +47,11 @@ pub(super) fn router(
 }
 
 /// Every service of the listener for operators.
-pub(super) fn admin_router(desk: Desk) -> Router {
+pub(super) fn admin_router(desk: Desk, audit: AuditFace) -> Router {
     let directory = DirectoryFace::new(desk.clone()).into_service();
     Routes::new(directory)
         .add_service(RevocationFace::new(desk).into_service())
+        .add_service(audit.into_service())
         .prepare()
         .into_axum_router()
 }

@@ -15,6 +15,7 @@ mod http;
 mod keys;
 mod listen;
 mod reload;
+mod sink;
 mod store;
 mod tasks;
 pub mod telemetry;
@@ -32,8 +33,8 @@ use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
 use crate::{
-    admin::probe,
-    audit::{self, Recorder},
+    admin::{audit::AuditFace, probe},
+    audit::Recorder,
     authn::DevIssuer,
     config::{Config, LimitsConfig, ListenAddress, ListenConfig},
     metrics::Metrics,
@@ -64,6 +65,8 @@ enum Phase {
     Serving,
     Closing,
     Draining,
+    /// The last record is on the disk.
+    Written,
 }
 
 /// Where a server listens.
@@ -92,7 +95,7 @@ pub struct Server {
     waiting: Waiting,
     engine: Engine,
     recorder: Recorder,
-    log: Option<(audit::Writer, audit::Sealer)>,
+    log: Option<decision_log::Keeping>,
     metrics: Arc<Metrics>,
 }
 
@@ -169,7 +172,7 @@ impl Server {
         let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
         let admin = bind(admin, operated, "--admin").await?;
         let kept = store::open(data.clone()).await?;
-        let (recorder, log) = decision_log::open(&audit, &data, configuration, &metrics)?;
+        let (recorder, log) = decision_log::open(audit, &data, configuration, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
             default_bundle,
@@ -253,16 +256,9 @@ impl Server {
         let health = HealthReporter::new();
         let mut tasks = Tasks::default();
 
-        if let Some((writer, sealer)) = log {
-            let drain = reached(&phase, Phase::Draining);
-            tasks.spawn("decision log", async move {
-                writer.run(drain).await.map_err(|why| why.to_string())
-            });
-            let end = reached(&phase, Phase::Closing);
-            tasks.spawn("decision log segments", async move {
-                sealer.run(end).await;
-                Ok(())
-            });
+        let kept = log.as_ref().map(|log| log.files.clone());
+        if let Some(log) = log {
+            log.start(&mut tasks, &phase);
         }
         let ledger = store::run(keeping).map_err(ServerError::Threads)?;
         tasks.spawn("ledger", ledger);
@@ -322,6 +318,7 @@ impl Server {
         let router = faces.router(&pdp, &recorder, &admission, clock::now);
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn("http listener", http.serve(router, stop));
+        let read = AuditFace::new(desk.clone(), kept, closing_streams.clone());
         let face = DecisionFace::new(pdp, recorder, clock::now)
             .with_admission(admission)
             .with_closing(closing_streams);
@@ -333,7 +330,7 @@ impl Server {
         let stop = reached(&phase, Phase::Closing);
         tasks.spawn(
             "admin listener",
-            admin.serve(grpc::admin_router(desk), stop),
+            admin.serve(grpc::admin_router(desk, read), stop),
         );
 
         let served = tokio::select! {
@@ -348,9 +345,14 @@ impl Server {
         let closed = tasks.finish(&doors, limits.drain).await;
         phase.send_replace(Phase::Draining);
         let drained = tasks.finish(&["decision log"], LAST).await;
+        phase.send_replace(Phase::Written);
         store.end().await;
         let stored = tasks.finish(&["ledger"], LAST).await;
-        let left = ["probe listener", "decision log segments"];
+        let left = [
+            "probe listener",
+            "decision log segments",
+            "decision log receivers",
+        ];
         let left = tasks.finish(&left, LAST).await;
         tracing::info!("stopped");
         served.and(closed).and(drained).and(stored).and(left)

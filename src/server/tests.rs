@@ -16,6 +16,7 @@ use tonic_reflection::pb::v1::{
 
 use super::*;
 use crate::{
+    audit,
     authn::Mint,
     client::{Client, ClientError},
     config::{Setting, Sources},
@@ -432,7 +433,7 @@ async fn a_task_that_dies_ends_the_server_by_its_name() {
     let disk = Arc::new(crate::ledger::RealDisk);
     let log = audit::open(disk, &config, &other, configuration, metrics, clock::now).unwrap();
     drop((log.recorder, log.sealer));
-    server.log.as_mut().unwrap().0 = log.writer;
+    server.log.as_mut().unwrap().writer = log.writer;
     let death = server.run(std::future::pending()).await.unwrap_err();
     assert_eq!(death.to_string(), "the task `decision log` died: it ended");
     let server = Server::open(self::config(&dir.path().join("b"), &[]));

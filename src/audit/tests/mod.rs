@@ -3,7 +3,9 @@
 mod changed;
 mod faults;
 mod found;
+mod held;
 mod kept;
+mod looked;
 
 use std::{
     fs,
@@ -22,7 +24,8 @@ use crate::{
     },
     model::{
         AskedFacts, AskedQuestion, BundleName, CallerName, Cause, DecisionId, Digest, EntityFacts,
-        EntityRef, Evidence, Face, Facts, Members, Outcome, Revision, SubjectFacts, Value,
+        EntityRef, Evidence, Face, Facts, Members, Outcome, Revision, SignedDuration, SubjectFacts,
+        Value,
     },
 };
 
@@ -149,6 +152,19 @@ impl Kept {
             data,
             metrics: Arc::new(Metrics::new()),
         }
+    }
+
+    fn open_at(&self, config: &AuditConfig, clock: fn() -> Timestamp) -> DecisionLog {
+        let (disk, metrics) = (Arc::new(RealDisk), Arc::clone(&self.metrics));
+        open(
+            disk,
+            config,
+            self.data.path(),
+            String::new(),
+            metrics,
+            clock,
+        )
+        .unwrap()
     }
 
     fn open(&self, config: &AuditConfig, disk: impl Disk) -> DecisionLog {

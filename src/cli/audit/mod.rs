@@ -1,36 +1,31 @@
 //! `doorward audit` and `doorward why`: the decision log, read beside a running server.
 
+mod hold;
+mod look;
+mod remote;
 mod why;
 
-use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use super::{Exit, Failure, output};
 use crate::{
-    audit::{
-        AuditFiles, Erased, Pseudonyms, Query, Tail, Told, Verified, erase, json, ocsf, select,
-        verify,
-    },
-    model::{EntityRef, Timestamp},
+    audit::{AuditFiles, Erased, Pseudonyms, Verified, erase, verify},
+    model::EntityRef,
 };
 pub(super) use why::{WhyArgs, why};
-
-/// How often a followed log is looked at.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Look into the decision log
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     Verify(VerifyArgs),
-    Tail(TailArgs),
-    Query(QueryArgs),
-    Export(ExportArgs),
+    Tail(look::TailArgs),
+    Query(look::QueryArgs),
+    Export(look::ExportArgs),
     Erase(EraseArgs),
+    #[command(subcommand)]
+    Hold(hold::Verb),
 }
 
 /// Where the log is.
@@ -67,84 +62,6 @@ pub(super) struct VerifyArgs {
     json: bool,
 }
 
-/// Print the newest decisions
-#[derive(Debug, clap::Args)]
-pub(super) struct TailArgs {
-    #[command(flatten)]
-    place: Place,
-    /// Go on with what comes
-    #[arg(long, short)]
-    follow: bool,
-    /// How many to begin with
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
-    limit: usize,
-    /// Print lines of JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Find decisions and refusals
-#[derive(Debug, clap::Args)]
-pub(super) struct QueryArgs {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    what: What,
-    /// The most to print
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
-    /// Print lines of JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// What is looked for.
-#[derive(Debug, clap::Args)]
-struct What {
-    /// The principal, as `User::"alice"`
-    #[arg(long, value_name = "UID")]
-    subject: Option<String>,
-    /// The action, as `ReadOrder`
-    #[arg(long, value_name = "NAME")]
-    action: Option<String>,
-    /// The resource, as `Order::"o-1"`
-    #[arg(long, value_name = "UID")]
-    resource: Option<String>,
-    /// `allow`, `deny` or `refused`
-    #[arg(long, value_name = "WORD", value_parser = ["allow", "deny", "refused"])]
-    outcome: Option<String>,
-    /// The cause of a decision, or the kind or reason of a refusal
-    #[arg(long, value_name = "WORD")]
-    cause: Option<String>,
-    /// A policy that determined it, or failed
-    #[arg(long, value_name = "ID")]
-    policy: Option<String>,
-    /// Who asked
-    #[arg(long, value_name = "NAME")]
-    caller: Option<String>,
-    /// The bundle
-    #[arg(long, value_name = "NAME")]
-    bundle: Option<String>,
-    /// Not before, as `2030-01-01T09:00:00Z`
-    #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// Not at or after
-    #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
-}
-
-/// Print all of the log for another program
-#[derive(Debug, clap::Args)]
-pub(super) struct ExportArgs {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    what: What,
-    /// How each is written
-    #[arg(long, value_enum, default_value = "json")]
-    format: Format,
-}
-
 /// Erase what was kept of one subject
 ///
 /// Its decisions stay, without the facts of it; the log is still whole. What the open segment has is
@@ -156,14 +73,6 @@ pub(super) struct EraseArgs {
     /// The principal, as `User::"alice"`
     #[arg(long, value_name = "UID")]
     subject: EntityRef,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Lines of JSON, with what is no decision
-    Json,
-    /// Events of OCSF 1.3 (API Activity)
-    Ocsf,
 }
 
 impl Place {
@@ -179,81 +88,14 @@ impl Place {
     }
 }
 
-impl What {
-    /// What stands in the log where its ids were redacted counts as well.
-    fn queries(self, dir: &Path) -> Vec<Query> {
-        let Self {
-            subject,
-            action,
-            resource,
-            outcome,
-            cause,
-            policy,
-            caller,
-            bundle,
-            since,
-            until,
-        } = self;
-        let plain = Query {
-            subject,
-            action,
-            resource,
-            outcome,
-            cause,
-            policy,
-            caller,
-            bundle,
-            since,
-            until,
-        };
-        let Some(pseudonyms) = Pseudonyms::existing(dir) else {
-            return vec![plain];
-        };
-        let hidden = |uid: &Option<String>| {
-            let uid: EntityRef = uid.as_ref()?.parse().ok()?;
-            let id = pseudonyms.of(&uid.id);
-            Some(EntityRef::new(uid.type_name, id).to_string())
-        };
-        let subjects = [plain.subject.clone(), hidden(&plain.subject)];
-        let resources = [plain.resource.clone(), hidden(&plain.resource)];
-        let mut queries = Vec::new();
-        for (n, subject) in subjects.into_iter().enumerate() {
-            for (m, resource) in resources.iter().enumerate() {
-                let stands_for_one = |at: usize, it: &Option<String>| at == 0 || it.is_some();
-                if stands_for_one(n, &subject) && stands_for_one(m, resource) {
-                    queries.push(Query {
-                        subject: subject.clone(),
-                        resource: resource.clone(),
-                        ..plain.clone()
-                    });
-                }
-            }
-        }
-        queries
-    }
-}
-
 pub(super) fn run(verb: Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::Verify(args) => check(&args),
-        Verb::Tail(args) => tail(&args),
-        Verb::Query(args) => {
-            let (limit, json) = (args.limit, args.json);
-            print(
-                &args.place,
-                args.what,
-                limit,
-                if json { json_lines } else { people },
-            )
-        }
+        Verb::Tail(args) => look::tail(args),
+        Verb::Query(args) => look::query(args),
         Verb::Erase(args) => forget(&args),
-        Verb::Export(args) => {
-            let format = match args.format {
-                Format::Json => json_lines,
-                Format::Ocsf => ocsf,
-            };
-            print(&args.place, args.what, usize::MAX, format)
-        }
+        Verb::Export(args) => look::export(args),
+        Verb::Hold(verb) => hold::run(verb),
     }
 }
 
@@ -308,12 +150,16 @@ fn forget(args: &EraseArgs) -> Result<Exit, Failure> {
         let erased = erase(&files, &name).map_err(Failure::failed)?;
         all.facts += erased.facts;
         all.left += erased.left;
+        all.held += erased.held;
     }
     output::print(&format!("{} facts were erased\n", all.facts))?;
-    match all.left {
-        0 => Ok(Exit::Ok),
-        left => Err(Failure::failed(format!(
+    match (all.held, all.left) {
+        (0, 0) => Ok(Exit::Ok),
+        (0, left) => Err(Failure::failed(format!(
             "{left} facts are in the segment that is being written: ask again once it has ended"
+        ))),
+        (held, _) => Err(Failure::failed(format!(
+            "{held} facts are in segments that are held: `doorward audit hold list` says by what"
         ))),
     }
 }
@@ -345,76 +191,6 @@ fn whole(found: &Verified) -> String {
         }
     }
     text
-}
-
-fn tail(args: &TailArgs) -> Result<Exit, Failure> {
-    let mut tail = Tail::new(args.place.files()?);
-    let format = if args.json { json_lines } else { people };
-    let mut first = tail.more().map_err(Failure::failed)?;
-    first.retain(|entry| args.json || is_told(entry));
-    let skip = first.len().saturating_sub(args.limit);
-    show(first.iter().skip(skip), format)?;
-    if !args.follow {
-        return Ok(Exit::Ok);
-    }
-    loop {
-        std::thread::sleep(LOOK);
-        show(tail.more().map_err(Failure::failed)?.iter(), format)?;
-    }
-}
-
-fn is_told(entry: &Told) -> bool {
-    !matches!(entry, Told::Checkpoint(..) | Told::Start(..))
-}
-
-fn print(
-    place: &Place,
-    what: What,
-    limit: usize,
-    format: fn(&mut Vec<u8>, &Told),
-) -> Result<Exit, Failure> {
-    let files = place.files()?;
-    let mut left = limit;
-    for query in what.queries(files.dir()) {
-        let mut ended = Ok(());
-        select(&files, &query, &mut |entry| {
-            if left == 0 {
-                return false;
-            }
-            left -= 1;
-            ended = show(std::iter::once(&entry), format);
-            ended.is_ok()
-        })
-        .map_err(Failure::failed)?;
-        ended?;
-    }
-    Ok(Exit::Ok)
-}
-
-fn show<'a>(
-    entries: impl Iterator<Item = &'a Told>,
-    format: fn(&mut Vec<u8>, &Told),
-) -> Result<(), Failure> {
-    let mut bytes = Vec::new();
-    for entry in entries {
-        format(&mut bytes, entry);
-    }
-    let mut out = io::stdout().lock();
-    let written = out.write_all(&bytes).and_then(|()| out.flush());
-    written.map_err(|why| Failure::failed(format!("cannot write the output: {why}")))
-}
-
-fn json_lines(out: &mut Vec<u8>, entry: &Told) {
-    json(out, entry);
-}
-
-/// One line for people.
-fn people(out: &mut Vec<u8>, entry: &Told) {
-    let line = why::line(entry);
-    if !line.is_empty() {
-        out.extend(output::shown_lines(&line).as_bytes());
-        out.push(b'\n');
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -63,6 +63,15 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// The server at `addr`, asked with this secret.
+    pub(super) fn new(addr: String, caller_token: Option<String>) -> Self {
+        Self {
+            addr,
+            caller_token,
+            bundle: String::new(),
+        }
+    }
+
     /// Does `work` with a connection.
     pub(super) fn run<T>(
         &self,

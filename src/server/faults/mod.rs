@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::{
+    audit,
     config::{AuditConfig, AuditMode, FetchConfig, KeySource},
     ledger::{NotAppended, testing::Fault as DiskFault},
     store::Part,

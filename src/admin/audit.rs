@@ -1,0 +1,327 @@
+//! `doorward.v1.AuditService`: the decision log for those who may read it and have no access to its
+//! disk.
+//!
+//! **Invariant:** it reads what is on the disk, off the async threads, and has nothing in common with
+//! the path of a decision but the disk; how much of it runs at once is bounded.
+
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, stream::unfold};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::{JoinError, spawn_blocking},
+};
+use tonic::{Code, Request, Response, Status};
+
+use super::{
+    entries::{read_filter, to_page, to_record},
+    operate::{Desk, status},
+};
+use crate::{
+    audit::{AuditFiles, Followed, Follower, Query, Told, find, page, page_back},
+    ledger::LogError,
+    model::{BundleName, CallerCredential, DecisionId, Refusal, Right},
+    pep::grpc::credential,
+    proto::v1::{
+        self as wire,
+        audit_service_server::{AuditService, AuditServiceServer},
+        tail_records_response::What,
+    },
+};
+
+/// Largest request, in bytes: names.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// Records on a page, unless asked otherwise, and at most.
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1_000;
+/// Entries that are looked at for one page: some hundred milliseconds of one thread.
+const LOOKS: usize = 200_000;
+/// Queries at once; each may hold a segment in memory.
+const QUERIES: usize = 2;
+/// Open tails.
+const TAILS: usize = 16;
+/// How often a tail looks for what is new.
+const LOOK: Duration = Duration::from_millis(200);
+/// Entries that a tail has in hand, at most.
+const IN_HAND: usize = 256;
+/// A reader that is further behind than this many entries misses all but the newest.
+const BEHIND: u64 = 100_000;
+
+/// Serves the decision log to operators.
+#[derive(Clone, Debug)]
+pub struct AuditFace {
+    desk: Desk,
+    files: Option<AuditFiles>,
+    queries: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
+    closing: watch::Receiver<bool>,
+}
+
+type Records = Pin<Box<dyn Stream<Item = Result<wire::TailRecordsResponse, Status>> + Send>>;
+
+impl AuditFace {
+    /// A face of this desk for the log in `files`, if one is kept; its streams end when `closing`
+    /// says so.
+    pub fn new(desk: Desk, files: Option<AuditFiles>, closing: watch::Receiver<bool>) -> Self {
+        Self {
+            desk,
+            files,
+            queries: Arc::new(Semaphore::new(QUERIES)),
+            tails: Arc::new(Semaphore::new(TAILS)),
+            closing,
+        }
+    }
+
+    /// The service.
+    pub fn into_service(self) -> AuditServiceServer<Self> {
+        AuditServiceServer::new(self).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// Whose records a call is about: those of one bundle, or all there are.
+    fn bundles(&self, name: &str) -> Result<Vec<BundleName>, Status> {
+        match name {
+            "" => {
+                let all = self.desk.bundles.iter();
+                Ok(all.map(|(name, _)| name.clone()).collect())
+            }
+            name => Ok(vec![self.desk.bundle(name)?]),
+        }
+    }
+
+    /// Admits a call that is about the records of `bundle`, or of all where it is empty.
+    fn admit<T>(&self, request: &Request<T>, bundle: &str) -> Result<Vec<BundleName>, Status> {
+        let bundles = self.bundles(bundle)?;
+        if bundles.is_empty() {
+            return Err(self.desk.refuse(Refusal::UnknownBundle));
+        }
+        for bundle in &bundles {
+            self.desk.admit(request, "audit", Right::Audit, bundle)?;
+        }
+        Ok(bundles)
+    }
+
+    fn files(&self) -> Result<AuditFiles, Status> {
+        let message = "this server keeps no decision log: `audit.mode` is `off`";
+        let none = || status(Code::FailedPrecondition, "no_log", message);
+        self.files.clone().ok_or_else(none)
+    }
+
+    fn place(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(of).try_acquire_owned();
+        place.map_err(|_| self.desk.refuse(Refusal::Overloaded))
+    }
+
+    /// Reads files off the async threads, in a place of its own even when the caller hangs up.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let place = self.place(&self.queries)?;
+        let done = spawn_blocking(move || {
+            let _until_done = place;
+            work()
+        });
+        told(done.await)
+    }
+}
+
+/// What became of reading files, as a status; the operator's log has the reason.
+fn told<T>(done: Result<Result<T, LogError>, JoinError>) -> Result<T, Status> {
+    let why = match done {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(why)) => why.to_string(),
+        Err(why) => why.to_string(),
+    };
+    tracing::error!(error = %why, "the decision log cannot be read");
+    let message = "the decision log cannot be read; the server's own log says why";
+    Err(status(Code::Unavailable, "unavailable", message))
+}
+
+#[tonic::async_trait]
+impl AuditService for AuditFace {
+    async fn query_records(
+        &self,
+        request: Request<wire::QueryRecordsRequest>,
+    ) -> Result<Response<wire::QueryRecordsResponse>, Status> {
+        let filter = request.get_ref().filter.clone().unwrap_or_default();
+        self.admit(&request, &filter.bundle)?;
+        let asked = request.into_inner();
+        let refused = |refusal| self.desk.refuse(refusal);
+        let query = read_filter(filter).map_err(refused)?;
+        let token = match asked.page_token.as_str() {
+            "" => None,
+            token => Some(token.parse::<u64>().map_err(|_| {
+                let message = "was not given out here";
+                refused(Refusal::malformed("page_token", "page_token", message))
+            })?),
+        };
+        let most = match usize::try_from(asked.page_size) {
+            Ok(0) | Err(_) => PAGE,
+            Ok(size) => size.min(MAX_PAGE),
+        };
+        let (files, back) = (self.files()?, asked.newest_first);
+        let answer = self.read(move || {
+            let found = match back {
+                true => page_back(&files, &query, token.unwrap_or(u64::MAX), most, LOOKS),
+                false => page(&files, &query, token.unwrap_or(0), most, LOOKS),
+            };
+            Ok(to_page(found?, back))
+        });
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<wire::GetRecordRequest>,
+    ) -> Result<Response<wire::GetRecordResponse>, Status> {
+        self.admit(&request, &request.get_ref().bundle)?;
+        let wire::GetRecordRequest {
+            bundle,
+            decision_id,
+        } = request.into_inner();
+        let id: DecisionId = decision_id.parse().map_err(|why| {
+            let refusal = Refusal::malformed("decision_id", "decision_id", why);
+            self.desk.refuse(refusal)
+        })?;
+        let files = self.files()?;
+        let found = self.read(move || find(&files, id)).await?;
+        let query = Query {
+            bundle: (!bundle.is_empty()).then_some(bundle),
+            ..Query::default()
+        };
+        let found = found.and_then(|entry| query.narrow(entry)).ok_or_else(|| {
+            let message = format!("`{id}` is not in the log, or is of another bundle");
+            status(Code::NotFound, "unknown_decision", &message)
+        })?;
+        let sequence = match &found {
+            Told::Record(record) => record.sequence,
+            _ => 0,
+        };
+        Ok(Response::new(wire::GetRecordResponse {
+            record: Some(to_record(sequence, &found)),
+        }))
+    }
+
+    type TailRecordsStream = Records;
+
+    async fn tail_records(
+        &self,
+        request: Request<wire::TailRecordsRequest>,
+    ) -> Result<Response<Self::TailRecordsStream>, Status> {
+        let filter = request.get_ref().filter.clone().unwrap_or_default();
+        let bundles = self.admit(&request, &filter.bundle)?;
+        let refused = |refusal| self.desk.refuse(refusal);
+        let credential = credential(&request).map_err(refused)?;
+        let query = read_filter(filter).map_err(refused)?;
+        let place = self.place(&self.tails)?;
+        let files = self.files()?;
+        let after = match request.into_inner().after_sequence {
+            Some(sequence) => sequence,
+            None => {
+                let files = files.clone();
+                told(spawn_blocking(move || Ok(files.written())).await)?
+            }
+        };
+        let tail = Tail {
+            desk: self.desk.clone(),
+            credential,
+            bundles,
+            closing: self.closing.clone(),
+            ready: VecDeque::new(),
+            reading: Some(Reading {
+                follower: Follower::after(files.clone(), after),
+                files,
+                query,
+            }),
+            _place: place,
+        };
+        Ok(Response::new(Box::pin(unfold(Some(tail), async |tail| {
+            let mut tail = tail?;
+            match tail.next().await {
+                Ok(response) => Some((Ok(response), Some(tail))),
+                Err(status) => Some((Err(status), None)),
+            }
+        }))))
+    }
+}
+
+/// An open tail. Nothing happens in it but when its reader asks for more.
+struct Tail {
+    desk: Desk,
+    credential: CallerCredential,
+    bundles: Vec<BundleName>,
+    closing: watch::Receiver<bool>,
+    ready: VecDeque<wire::TailRecordsResponse>,
+    /// Away while it reads.
+    reading: Option<Reading>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The part of a tail that reads files.
+struct Reading {
+    files: AuditFiles,
+    follower: Follower,
+    query: Query,
+}
+
+impl Tail {
+    async fn next(&mut self) -> Result<wire::TailRecordsResponse, Status> {
+        let mut pause = Duration::ZERO;
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Ok(ready);
+            }
+            tokio::select! {
+                biased;
+                // An error means that the server is gone already.
+                _ = self.closing.wait_for(|closing| *closing) => {
+                    let message = "the server is about to end; ask again in a moment";
+                    return Err(status(Code::Unavailable, "closing", message));
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = LOOK;
+            // A token expires or is revoked, and rules change, while a stream is open.
+            for bundle in &self.bundles {
+                self.desk
+                    .still(&self.credential, "audit", Right::Audit, bundle)?;
+            }
+            let Some(mut reading) = self.reading.take() else {
+                return Err(status(Code::Internal, "unavailable", "the tail has ended"));
+            };
+            let looked = spawn_blocking(move || {
+                let found = reading.look();
+                Ok((reading, found?))
+            });
+            let (reading, found) = told(looked.await)?;
+            self.reading = Some(reading);
+            self.ready.extend(found);
+        }
+    }
+}
+
+impl Reading {
+    /// What is new and looked for, some of it.
+    fn look(&mut self) -> Result<Vec<wire::TailRecordsResponse>, LogError> {
+        let until = self.files.written();
+        let next = self.follower.next();
+        let mut found = Vec::new();
+        let mut tell = |what| found.push(wire::TailRecordsResponse { what: Some(what) });
+        if (until + 1).saturating_sub(next) > BEHIND {
+            let newest = until + 1 - u64::try_from(IN_HAND).unwrap_or(0);
+            self.follower.skip_to(newest);
+            tell(What::Missed(newest - next));
+        }
+        for followed in self.follower.more(until, IN_HAND)? {
+            match followed {
+                Followed::Missing(count) => tell(What::Missed(count)),
+                Followed::Entry(sequence, entry) => {
+                    if let Some(entry) = self.query.narrow(entry) {
+                        tell(What::Record(to_record(sequence, &entry)));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
