@@ -1,5 +1,10 @@
 //! The decision log of a running server, as operators and receivers see it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests run servers and collectors, and wait as long as is patient"
+)]
+
 mod reading;
 mod rights;
 mod sink;

@@ -146,7 +146,7 @@ async fn the_right_to_read_is_for_the_records_of_a_bundle() {
     }
     refused(query(&auditor, "c").await, Code::NotFound, "");
     let found = query(&auditor, "a").await.unwrap();
-    assert_eq!(ids(&found.records), [of_a.clone()]);
+    assert_eq!(ids(&found.records), std::slice::from_ref(&of_a));
     assert!(record(&auditor, "a", &of_a).await.is_ok());
     let others = record(&auditor, "a", &of_b).await;
     refused(others, Code::NotFound, "unknown_decision");
