@@ -135,7 +135,10 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::PutEntityRequest>,
     ) -> Result<Response<wire::PutEntityResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self.0.admit(&request, "write", Right::Directory, &bundle)?;
+        let by = self
+            .0
+            .admit(&request, "write", Right::Directory, &bundle)
+            .await?;
         let wire::PutEntityRequest {
             entity,
             expectation,
@@ -154,7 +157,10 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::DeleteEntityRequest>,
     ) -> Result<Response<wire::DeleteEntityResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self.0.admit(&request, "write", Right::Directory, &bundle)?;
+        let by = self
+            .0
+            .admit(&request, "write", Right::Directory, &bundle)
+            .await?;
         let wire::DeleteEntityRequest {
             uid, expectation, ..
         } = request.into_inner();
@@ -171,7 +177,10 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::WriteEntitiesRequest>,
     ) -> Result<Response<wire::WriteEntitiesResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self.0.admit(&request, "write", Right::Directory, &bundle)?;
+        let by = self
+            .0
+            .admit(&request, "write", Right::Directory, &bundle)
+            .await?;
         let changes = request.into_inner().changes;
         let revision = self.write(bundle, by, changes).await?;
         Ok(Response::new(wire::WriteEntitiesResponse { revision }))
@@ -182,7 +191,9 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::GetEntityRequest>,
     ) -> Result<Response<wire::GetEntityResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        self.0.admit(&request, "read", Right::Directory, &bundle)?;
+        self.0
+            .admit(&request, "read", Right::Directory, &bundle)
+            .await?;
         let asked = request.into_inner();
         let version = self.version(&asked.at_least_revision).await?;
         let snapshot = self.0.snapshot(&bundle)?;
@@ -203,7 +214,9 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::ListEntitiesRequest>,
     ) -> Result<Response<wire::ListEntitiesResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        self.0.admit(&request, "read", Right::Directory, &bundle)?;
+        self.0
+            .admit(&request, "read", Right::Directory, &bundle)
+            .await?;
         let asked = request.into_inner();
         let version = self.version(&asked.at_least_revision).await?;
         let snapshot = self.0.snapshot(&bundle)?;

@@ -5,7 +5,9 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::visit::Visit;
 use crate::{
+    audit::Recorder,
     bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles, Snapshot},
     config::IssuerConfig,
     ledger::NotAppended,
@@ -68,6 +70,8 @@ pub struct Desk {
     pub issuers: Arc<[IssuerConfig]>,
     /// Who may do what.
     pub rules: Arc<Snapshot>,
+    /// Takes records of what operators do.
+    pub recorder: Recorder,
     /// The time.
     pub clock: fn() -> Timestamp,
 }
@@ -79,8 +83,9 @@ pub(super) struct Operator {
 }
 
 impl Desk {
-    /// Finds out who makes a call, and whether they may do `action` to `bundle`.
-    pub(super) fn admit<T>(
+    /// Finds out who makes a call, and whether they may do `action` to `bundle`; what came of it is
+    /// recorded, and what changes something waits for that.
+    pub(super) async fn admit<T: Sync>(
         &self,
         request: &Request<T>,
         action: &str,
@@ -88,9 +93,22 @@ impl Desk {
         bundle: &BundleName,
     ) -> Result<Operator, Status> {
         let now = (self.clock)();
-        credential(request)
-            .and_then(|credential| self.operator(&credential, action, right, bundle, now))
-            .map_err(|refusal| self.refuse(refusal))
+        let id = DecisionId::new(now);
+        let mut visit = Visit::default();
+        let decided = credential(request).and_then(|credential| {
+            self.operator(&credential, action, right, bundle, now, &mut visit)
+        });
+        let refusal = decided.as_ref().err();
+        let record = visit.into_record(id, now, &self.rules, (action, bundle), refusal);
+        match action {
+            // Read it can be though nothing can be recorded.
+            "read" | "audit" => self.recorder.record(record),
+            _ => {
+                let recorded = self.recorder.submit(record).durable().await;
+                recorded.map_err(|refusal| self.refuse(refusal))?;
+            }
+        }
+        decided.map_err(|refusal| told(id, refusal))
     }
 
     /// Whether whoever opened a stream may still do `action` to `bundle`.
@@ -101,7 +119,8 @@ impl Desk {
         right: Right,
         bundle: &BundleName,
     ) -> Result<(), Status> {
-        let decided = self.operator(credential, action, right, bundle, (self.clock)());
+        let (now, mut visit) = ((self.clock)(), Visit::default());
+        let decided = self.operator(credential, action, right, bundle, now, &mut visit);
         decided.map(drop).map_err(|refusal| self.refuse(refusal))
     }
 
@@ -112,10 +131,13 @@ impl Desk {
         right: Right,
         bundle: &BundleName,
         now: Timestamp,
+        visit: &mut Visit,
     ) -> Result<Operator, Refusal> {
+        visit.peer = credential.peer.map(|peer| peer.ip());
         let caller = self.pdp.caller(credential, now)?;
-        caller.may(right, bundle)?;
         let name = caller.name().clone();
+        visit.caller = Some(name.clone());
+        caller.may(right, bundle)?;
         let rights = Right::ALL
             .into_iter()
             .filter(|it| caller.may(*it, bundle).is_ok());
@@ -126,6 +148,7 @@ impl Desk {
             parents: Vec::new(),
         };
         let who = Principal::vouched(&self.rules, &facts)?;
+        visit.operator = Some(facts);
         let question = Question::Named(NamedQuestion {
             action: action.to_owned(),
             properties: Members::new(),
@@ -138,8 +161,10 @@ impl Desk {
             caller: Some(&name),
             peer: None,
         };
-        let decided = decide(&self.rules, &who, asked, now)?;
-        if decided.decision.outcome == Outcome::Allow {
+        let decision = decide(&self.rules, &who, asked, now)?.decision;
+        let outcome = decision.outcome;
+        visit.decision = Some(decision);
+        if outcome == Outcome::Allow {
             return Ok(Operator { name, now });
         }
         tracing::warn!(caller = %name, action, %bundle, "the admin bundle denies");
@@ -169,10 +194,13 @@ impl Desk {
 
     /// A refusal as a status, with an id by which the log knows it.
     pub(super) fn refuse(&self, refusal: Refusal) -> Status {
-        let decision_id = DecisionId::new((self.clock)());
-        tracing::info!(%decision_id, %refusal, "operator refused");
-        to_status(&Refused::new(decision_id, refusal))
+        told(DecisionId::new((self.clock)()), refusal)
     }
+}
+
+fn told(decision_id: DecisionId, refusal: Refusal) -> Status {
+    tracing::info!(%decision_id, %refusal, "operator refused");
+    to_status(&Refused::new(decision_id, refusal))
 }
 
 /// Why nothing was written, as a status.

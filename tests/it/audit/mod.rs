@@ -37,8 +37,10 @@ async fn asked(server: &Running, names: &[&str]) -> Vec<String> {
     ids
 }
 
+/// What was decided by the bundle that is served; what operators do is decided by another.
 fn filter(outcome: &str) -> RecordFilter {
     RecordFilter {
+        bundle: "default".to_owned(),
         outcome: outcome.to_owned(),
         ..RecordFilter::default()
     }

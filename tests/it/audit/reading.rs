@@ -41,6 +41,14 @@ async fn records_are_found_by_what_was_decided_a_page_at_a_time() {
     assert!(found.json.contains("\"facts\"") && found.sequence > 0);
     let none = record(&operator, "", "01a1fd86-cd60-7a93-b2e1-e92a64df74bd").await;
     refused(none, Code::NotFound, "unknown_decision");
+    // Who read it is recorded as well.
+    let reads = RecordFilter {
+        bundle: String::new(),
+        action: "audit".to_owned(),
+        resource: "Bundle::\"default\"".to_owned(),
+        ..filter("allow")
+    };
+    assert!(pages(&operator, reads, 100, false).await.len() > 5);
     let bad = record(&operator, "", "x").await;
     refused(bad, Code::InvalidArgument, "");
     let request = QueryRecordsRequest {
