@@ -146,3 +146,54 @@ async fn the_command_line_says_the_same_of_a_server_as_of_its_files() {
     assert_eq!(there, run(&newest));
     assert!(there.contains(&made[3]), "{there}");
 }
+
+#[tokio::test]
+async fn holds_are_kept_by_name() {
+    let mut server = Running::start(REQUIRED).await;
+    let made = asked(&server, &["alice"]).await;
+    server.stop();
+    server.ended().await.unwrap();
+    let hold = |words: &[&str], code: i32, says: &str| {
+        let mut command = doorward(server.root.path());
+        let out = command
+            .args(["audit", "hold"])
+            .args(words)
+            .output()
+            .unwrap();
+        let text = [out.stdout, out.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(out.status.code(), Some(code), "{words:?}: {text}");
+        assert!(text.contains(says), "{words:?}: {text}");
+    };
+    let id = made[0].as_str();
+    hold(&["list"], 0, "");
+    hold(
+        &["add", "a", "--decision", id, "--reason", "asked for"],
+        0,
+        "1 segments",
+    );
+    hold(
+        &["add", "b", "--until", "2000-01-01T00:00:00Z"],
+        0,
+        "0 segments",
+    );
+    hold(
+        &["add", "b", "--since", "2000-01-01T00:00:00Z"],
+        1,
+        "`b` is held already",
+    );
+    hold(&["add", "c"], 64, "--since");
+    let backwards = [
+        "--since",
+        "2001-01-01T00:00:00Z",
+        "--until",
+        "2000-01-01T00:00:00Z",
+    ];
+    hold(&[&["add", "c"][..], &backwards].concat(), 64, "later");
+    let unknown = "01a1fd86-cd60-7a93-b2e1-e92a64df74bd";
+    hold(&["add", "d", "--decision", unknown], 1, "is not in the log");
+    hold(&["list"], 0, &format!("a  decision {id}  asked for"));
+    hold(&["list", "--json"], 0, "\"until\":\"2000-01-01T00:00:00Z\"");
+    hold(&["remove", "a"], 0, "let go `a`");
+    hold(&["remove", "a"], 1, "nothing is held as `a`");
+}
