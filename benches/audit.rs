@@ -1,9 +1,12 @@
-//! What the decision log costs: questions a second in each mode, at 100 callers in the process; one
-//! decision found by its id among `RECORDS` (`LOG_RECORDS`, default a million); verification.
+//! What the decision log costs: questions a second in each mode, at 100 callers in the process; what
+//! garbage takes from them, and adds to the log; one decision found by its id among `LOG_RECORDS`
+//! (default a million), and some by what they are about; verification.
 //!
 //! `cargo bench --bench audit`, alone on the machine. It ends with 1 when a figure is not reached:
-//! `required` at least half of `off`, `best_effort` at least 0.8 of it, a million garbage tokens take
-//! no more than a tenth from others, a query by id at most 50 ms, verification at least 200 MB/s.
+//! `required` at least half of `off`, `best_effort` at least 0.8 of it, garbage tokens from another
+//! peer (a million a minute) take no more than a tenth from others, nor add a tenth to the median of
+//! their latency, and `GARBAGE` of them (default a million) take no more than 2 bytes each in the
+//! log; a query by id at most 50 ms, verification at least 200 MB/s.
 
 #![expect(
     clippy::disallowed_methods,
@@ -73,9 +76,20 @@ fn request(n: u64) -> AccessRequest {
     }
 }
 
-fn garbage() -> AccessRequest {
+/// From another peer: tokens that are none, and some that look like one.
+fn garbage(n: u64) -> AccessRequest {
+    // {"alg":"ES256","typ":"at+jwt","kid":"k"}
+    let header = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImsifQ";
+    let token = match n % 2 {
+        0 => "a.b.c".to_owned(),
+        _ => format!("{header}.eyJpc3MiOiJ4In0.{n:0>86}"),
+    };
     AccessRequest {
-        subject: Subject::Token(AccessToken::new("a.b.c")),
+        credential: CallerCredential {
+            peer: Some(([127, 0, 0, 2], 1).into()),
+            ..CallerCredential::default()
+        },
+        subject: Subject::Token(AccessToken::new(token)),
         ..request(0)
     }
 }
@@ -111,8 +125,17 @@ fn pdp(recorder: Recorder) -> Pdp {
     )
 }
 
-/// Questions a second, by so many callers, while others send garbage or not.
-async fn ask(pdp: &Arc<Pdp>, flood: bool) -> f64 {
+/// How callers fared.
+struct Fared {
+    /// Questions a second.
+    rate: f64,
+    /// The median and the 99th percentile of their latency, in microseconds.
+    median: f64,
+    late: f64,
+}
+
+/// How so many callers fare, while others send garbage or not.
+async fn ask(pdp: &Arc<Pdp>, flood: bool) -> Fared {
     let stop = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
@@ -120,37 +143,87 @@ async fn ask(pdp: &Arc<Pdp>, flood: bool) -> f64 {
         let (pdp, stop, count) = (Arc::clone(pdp), Arc::clone(&stop), Arc::clone(&count));
         tasks.push(tokio::spawn(async move {
             let mut asked = u64::try_from(n).unwrap();
+            let mut taken = Vec::new();
             while !stop.load(Ordering::Relaxed) {
+                let began = Instant::now();
                 let answer = pdp.answer(request(asked), Timestamp::now()).await;
                 assert!(answer.is_ok(), "{answer:?}");
+                taken.push(began.elapsed().as_secs_f64() * 1e6);
                 count.fetch_add(1, Ordering::Relaxed);
                 asked += 7;
                 tokio::task::yield_now().await;
             }
+            taken
         }));
     }
+    let mut flooding = None;
     if flood {
         let (pdp, stop) = (Arc::clone(pdp), Arc::clone(&stop));
-        tasks.push(tokio::spawn(async move {
+        flooding = Some(tokio::spawn(async move {
             // A million a minute.
             let mut tick = tokio::time::interval(Duration::from_millis(10));
+            let mut sent = 0;
             while !stop.load(Ordering::Relaxed) {
                 tick.tick().await;
                 for _ in 0..167 {
-                    assert!(pdp.answer(garbage(), Timestamp::now()).await.is_err());
+                    sent += 1;
+                    assert!(pdp.answer(garbage(sent), Timestamp::now()).await.is_err());
                 }
             }
+            sent
         }));
     }
     let began = Instant::now();
     tokio::time::sleep(LONG).await;
     let asked = count.load(Ordering::Relaxed);
-    let taken = began.elapsed();
+    let seconds = began.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
+    let mut taken = Vec::new();
+    for task in tasks {
+        taken.extend(task.await.unwrap());
+    }
+    if let Some(flooding) = flooding {
+        let sent = flooding.await.unwrap();
+        println!("    {:.0} garbage tokens/s", sent as f64 / seconds);
+    }
+    taken.sort_unstable_by(f64::total_cmp);
+    let part = |hundredths: usize| taken.get(taken.len() * hundredths / 100).copied();
+    Fared {
+        rate: asked as f64 / seconds,
+        median: part(50).unwrap(),
+        late: part(99).unwrap(),
+    }
+}
+
+/// Bytes that each of so many garbage tokens takes in the log, and how many a second there are.
+async fn garbage_alone(tokens: u64) -> (f64, f64) {
+    let data = tempfile::tempdir_in(".").unwrap();
+    let log = open(data.path(), AuditMode::Required);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let writer = tokio::spawn(log.writer.run(async { ended.await.unwrap_or(()) }));
+    let pdp = Arc::new(pdp(log.recorder));
+    let began = Instant::now();
+    let mut tasks = Vec::new();
+    for n in 0..4 {
+        let pdp = Arc::clone(&pdp);
+        tasks.push(tokio::spawn(async move {
+            for m in 0..tokens / 4 {
+                let answer = pdp.answer(garbage(4 * m + n), Timestamp::now()).await;
+                assert!(answer.is_err());
+                if m % 64 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }));
+    }
     for task in tasks {
         task.await.unwrap();
     }
-    asked as f64 / taken.as_secs_f64()
+    let rate = tokens as f64 / began.elapsed().as_secs_f64();
+    let _ended = end.send(());
+    writer.await.unwrap().unwrap();
+    let whole = verify(&AuditFiles::new(&data.path().join("audit")), None, None).unwrap();
+    (whole.bytes as f64 / tokens as f64, rate)
 }
 
 fn open(data: &Path, mode: AuditMode) -> DecisionLog {
@@ -164,20 +237,21 @@ fn open(data: &Path, mode: AuditMode) -> DecisionLog {
     doorward::audit::open(disk, &config, data, String::new(), metrics, Timestamp::now).unwrap()
 }
 
-async fn with_log(mode: AuditMode, flood: bool) -> f64 {
+async fn with_log(mode: AuditMode, flood: bool) -> Fared {
     let data = tempfile::tempdir_in(".").unwrap();
     let log = open(data.path(), mode);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let writer = tokio::spawn(log.writer.run(async { ended.await.unwrap_or(()) }));
-    let rate = ask(&Arc::new(pdp(log.recorder)), flood).await;
+    let fared = ask(&Arc::new(pdp(log.recorder)), flood).await;
     let _ended = end.send(());
     writer.await.unwrap().unwrap();
     let whole = verify(&AuditFiles::new(&data.path().join("audit")), None, None).unwrap();
+    let Fared { rate, median, late } = fared;
     println!(
-        "    {mode:?}: {rate:.0}/s, {} records, {} lost",
+        "    {mode:?}: {rate:.0}/s, p50 {median:.0} µs, p99 {late:.0} µs, {} records, {} lost",
         whole.last.sequence, whole.lost
     );
-    rate
+    fared
 }
 
 /// A log of so many records, put away as a server would; an id near its middle.
@@ -234,10 +308,14 @@ fn main() -> ExitCode {
         let counting = || Recorder::counting(Arc::clone(&metrics), Timestamp::now);
         let _warm = ask(&Arc::new(pdp(counting())), false).await;
         let off = ask(&Arc::new(pdp(counting())), false).await;
+        let off = off.rate;
         println!("    off: {off:.0}/s");
-        let best = with_log(AuditMode::BestEffort, false).await;
+        let best = with_log(AuditMode::BestEffort, false).await.rate;
         let required = with_log(AuditMode::Required, false).await;
         let flooded = with_log(AuditMode::Required, true).await;
+        let quiet = required.median;
+        let slowed = flooded.median;
+        let (required, flooded) = (required.rate, flooded.rate);
         let mut ok = judged("best_effort / off", best / off, best >= 0.8 * off);
         ok &= judged("required / off", required / off, required >= 0.5 * off);
         ok &= judged(
@@ -245,6 +323,15 @@ fn main() -> ExitCode {
             flooded / required,
             flooded >= 0.9 * required,
         );
+        ok &= judged(
+            "median latency with garbage / without",
+            slowed / quiet,
+            slowed <= 1.1 * quiet,
+        );
+        let tokens = std::env::var("GARBAGE").map_or(1_000_000, |it| it.parse().unwrap());
+        let (bytes, rate) = garbage_alone(tokens).await;
+        println!("    {tokens} garbage tokens at {rate:.0}/s");
+        ok &= judged("bytes of log for each", bytes, bytes <= 2.0);
         let records = std::env::var("LOG_RECORDS").map_or(1_000_000, |it| it.parse().unwrap());
         let data = tempfile::tempdir_in(".").unwrap();
         let id = fill(data.path(), records).await;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What operators see, by real programs: Prometheus scrapes and an alert fires, spans reach a collector.
+# What operators see, by real programs: Prometheus scrapes and an alert fires, spans and the decision
+# log reach a collector.
 # usage: tests/observe.sh DOORWARD MOCKOTLPSERVER
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,7 +32,7 @@ until_says() { # SECONDS WHAT COMMAND…
   echo "seen: $what"
 }
 
-"$otlp" --hostname=127.0.0.1 -o summary >"$dir/spans.log" 2>&1 &
+"$otlp" --hostname=127.0.0.1 -o summary,logs-json >"$dir/spans.log" 2>&1 &
 pids+=($!)
 cat >"$dir/doorward.toml" <<TOML
 bundle = "$PWD/policies"
@@ -41,6 +42,8 @@ grpc = "127.0.0.1:39191"
 probe = "127.0.0.1:38282"
 [otlp]
 endpoint = "http://127.0.0.1:4317"
+[audit.sink]
+otlp = "http://127.0.0.1:4317"
 TOML
 # Files of more than 4 KiB cannot be written, which the decision log soon is.
 (cd "$dir" && trap '' XFSZ && ulimit -f 4 && exec "$doorward" serve --dev --config doorward.toml) >"$dir/doorward.log" 2>&1 &
@@ -89,3 +92,8 @@ kill -TERM "$served"
 wait "$served" || true
 until_says 10 'spans of the request and its stages' bash -c \
   "grep -q 'DecisionService/Check' '$dir/spans.log' && grep -q authenticate '$dir/spans.log' && grep -q decide '$dir/spans.log'"
+# The log could not be written for long; what is on the disk has been sent on, by then or at the end.
+sent() { grep -o '"doorward.decision_id"' "$dir/spans.log" | wc -l; }
+kept() { (cd "$dir" && "$doorward" audit export --data data) | grep -c '"decision_id"'; }
+all_sent() { [ "$(kept)" -gt 0 ] && [ "$(sent)" -eq "$(kept)" ]; }
+until_says 10 'every decision that is kept, as an OTLP log' all_sent

@@ -89,13 +89,19 @@ impl AuditFace {
     }
 
     /// Admits a call that is about the records of `bundle`, or of all where it is empty.
-    fn admit<T>(&self, request: &Request<T>, bundle: &str) -> Result<Vec<BundleName>, Status> {
+    async fn admit<T: Sync>(
+        &self,
+        request: &Request<T>,
+        bundle: &str,
+    ) -> Result<Vec<BundleName>, Status> {
         let bundles = self.bundles(bundle)?;
         if bundles.is_empty() {
             return Err(self.desk.refuse(Refusal::UnknownBundle));
         }
         for bundle in &bundles {
-            self.desk.admit(request, "audit", Right::Audit, bundle)?;
+            self.desk
+                .admit(request, "audit", Right::Audit, bundle)
+                .await?;
         }
         Ok(bundles)
     }
@@ -144,7 +150,7 @@ impl AuditService for AuditFace {
         request: Request<wire::QueryRecordsRequest>,
     ) -> Result<Response<wire::QueryRecordsResponse>, Status> {
         let filter = request.get_ref().filter.clone().unwrap_or_default();
-        self.admit(&request, &filter.bundle)?;
+        self.admit(&request, &filter.bundle).await?;
         let asked = request.into_inner();
         let refused = |refusal| self.desk.refuse(refusal);
         let query = read_filter(filter).map_err(refused)?;
@@ -174,7 +180,7 @@ impl AuditService for AuditFace {
         &self,
         request: Request<wire::GetRecordRequest>,
     ) -> Result<Response<wire::GetRecordResponse>, Status> {
-        self.admit(&request, &request.get_ref().bundle)?;
+        self.admit(&request, &request.get_ref().bundle).await?;
         let wire::GetRecordRequest {
             bundle,
             decision_id,
@@ -209,7 +215,7 @@ impl AuditService for AuditFace {
         request: Request<wire::TailRecordsRequest>,
     ) -> Result<Response<Self::TailRecordsStream>, Status> {
         let filter = request.get_ref().filter.clone().unwrap_or_default();
-        let bundles = self.admit(&request, &filter.bundle)?;
+        let bundles = self.admit(&request, &filter.bundle).await?;
         let refused = |refusal| self.desk.refuse(refusal);
         let credential = credential(&request).map_err(refused)?;
         let query = read_filter(filter).map_err(refused)?;
@@ -232,6 +238,7 @@ impl AuditService for AuditFace {
                 follower: Follower::after(files.clone(), after),
                 files,
                 query,
+                behind: BEHIND,
             }),
             _place: place,
         };
@@ -262,6 +269,8 @@ struct Reading {
     files: AuditFiles,
     follower: Follower,
     query: Query,
+    /// Further behind than so many entries, it passes over all but the newest.
+    behind: u64,
 }
 
 impl Tail {
@@ -307,7 +316,7 @@ impl Reading {
         let next = self.follower.next();
         let mut found = Vec::new();
         let mut tell = |what| found.push(wire::TailRecordsResponse { what: Some(what) });
-        if (until + 1).saturating_sub(next) > BEHIND {
+        if (until + 1).saturating_sub(next) > self.behind {
             let newest = until + 1 - u64::try_from(IN_HAND).unwrap_or(0);
             self.follower.skip_to(newest);
             tell(What::Missed(newest - next));
@@ -323,5 +332,69 @@ impl Reading {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::{DecisionLog, open},
+        config::AuditConfig,
+        ledger::RealDisk,
+        metrics::Metrics,
+        model::{Face, Record, Timestamp},
+    };
+
+    fn now() -> Timestamp {
+        "2030-01-01T09:00:00Z".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_too_far_behind_is_told_what_it_missed_and_goes_on() {
+        let data = tempfile::tempdir().unwrap();
+        let config = AuditConfig::default();
+        let metrics = Arc::new(Metrics::new());
+        let disk = Arc::new(RealDisk);
+        let DecisionLog {
+            recorder, writer, ..
+        } = open(disk, &config, data.path(), String::new(), metrics, now).unwrap();
+        for _ in 0..600 {
+            let (id, refusal) = (DecisionId::new(now()), Refusal::UnknownBundle);
+            recorder.record(Record {
+                known: true,
+                ..Record::refused(now(), id, Face::Grpc, None, &refusal)
+            });
+        }
+        writer.run(async {}).await.unwrap();
+        let files = AuditFiles::new(&data.path().join("audit"));
+        let written = files.written();
+        let check = |behind: u64, missed: u64| {
+            let mut reading = Reading {
+                follower: Follower::after(files.clone(), 0),
+                files: files.clone(),
+                query: Query::default(),
+                behind,
+            };
+            let (mut gone, mut came) = (0, 0);
+            loop {
+                let found = reading.look().unwrap();
+                if found.is_empty() {
+                    break;
+                }
+                for it in found {
+                    match it.what.unwrap() {
+                        What::Missed(count) => gone += count,
+                        What::Record(record) => {
+                            came += 1;
+                            assert_eq!(record.sequence, gone + came);
+                        }
+                    }
+                }
+            }
+            assert_eq!((gone, came + gone), (missed, written));
+        };
+        check(written, 0);
+        check(500, written - 256);
     }
 }

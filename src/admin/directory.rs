@@ -138,7 +138,10 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::PutEntityRequest>,
     ) -> Result<Response<wire::PutEntityResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self.0.admit(&request, "write", Right::Directory, &bundle)?;
+        let by = self
+            .0
+            .admit(&request, "write", Right::Directory, &bundle)
+            .await?;
         let wire::PutEntityRequest {
             entity,
             expectation,
@@ -157,7 +160,10 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::DeleteEntityRequest>,
     ) -> Result<Response<wire::DeleteEntityResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self.0.admit(&request, "write", Right::Directory, &bundle)?;
+        let by = self
+            .0
+            .admit(&request, "write", Right::Directory, &bundle)
+            .await?;
         let wire::DeleteEntityRequest {
             uid, expectation, ..
         } = request.into_inner();
@@ -174,7 +180,10 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::WriteEntitiesRequest>,
     ) -> Result<Response<wire::WriteEntitiesResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self.0.admit(&request, "write", Right::Directory, &bundle)?;
+        let by = self
+            .0
+            .admit(&request, "write", Right::Directory, &bundle)
+            .await?;
         let changes = request.into_inner().changes;
         let revision = self.write(bundle, by, changes).await?;
         Ok(Response::new(wire::WriteEntitiesResponse { revision }))
@@ -185,7 +194,9 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::GetEntityRequest>,
     ) -> Result<Response<wire::GetEntityResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        self.0.admit(&request, "read", Right::Directory, &bundle)?;
+        self.0
+            .admit(&request, "read", Right::Directory, &bundle)
+            .await?;
         let asked = request.into_inner();
         let version = self.version(&asked.at_least_revision).await?;
         let snapshot = self.0.snapshot(&bundle)?;
@@ -206,7 +217,9 @@ impl DirectoryService for DirectoryFace {
         request: Request<wire::ListEntitiesRequest>,
     ) -> Result<Response<wire::ListEntitiesResponse>, Status> {
         let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        self.0.admit(&request, "read", Right::Directory, &bundle)?;
+        self.0
+            .admit(&request, "read", Right::Directory, &bundle)
+            .await?;
         let asked = request.into_inner();
         let version = self.version(&asked.at_least_revision).await?;
         let snapshot = self.0.snapshot(&bundle)?;

@@ -7,5 +7,6 @@ mod entries;
 mod operate;
 pub mod probe;
 pub mod revocation;
+mod visit;
 
 pub use operate::{Desk, RulesFault, rules};

@@ -5,7 +5,9 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::visit::Visit;
 use crate::{
+    audit::Recorder,
     bundle::{BundleFiles, BundleLimits, CompileOptions, LiveBundles, Snapshot},
     config::IssuerConfig,
     ledger::NotAppended,
@@ -69,6 +71,8 @@ pub struct Desk {
     pub issuers: Arc<[IssuerConfig]>,
     /// Who may do what.
     pub rules: Arc<Snapshot>,
+    /// Takes records of what operators do.
+    pub recorder: Recorder,
     /// Where refusals are counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -82,8 +86,9 @@ pub(super) struct Operator {
 }
 
 impl Desk {
-    /// Finds out who makes a call, and whether they may do `action` to `bundle`.
-    pub(super) fn admit<T>(
+    /// Finds out who makes a call, and whether they may do `action` to `bundle`; what came of it is
+    /// recorded, and what changes something waits for that.
+    pub(super) async fn admit<T: Sync>(
         &self,
         request: &Request<T>,
         action: &str,
@@ -91,9 +96,22 @@ impl Desk {
         bundle: &BundleName,
     ) -> Result<Operator, Status> {
         let now = (self.clock)();
-        credential(request)
-            .and_then(|credential| self.operator(&credential, action, right, bundle, now))
-            .map_err(|refusal| self.refuse(refusal))
+        let id = DecisionId::new(now);
+        let mut visit = Visit::default();
+        let decided = credential(request).and_then(|credential| {
+            self.operator(&credential, action, right, bundle, now, &mut visit)
+        });
+        let refusal = decided.as_ref().err();
+        let record = visit.into_record(id, now, &self.rules, (action, bundle), refusal);
+        match action {
+            // Read it can be though nothing can be recorded.
+            "read" | "audit" => self.recorder.record(record),
+            _ => {
+                let recorded = self.recorder.submit(record).durable().await;
+                recorded.map_err(|refusal| self.refuse(refusal))?;
+            }
+        }
+        decided.map_err(|refusal| self.told(id, refusal))
     }
 
     /// Whether whoever opened a stream may still do `action` to `bundle`.
@@ -104,7 +122,8 @@ impl Desk {
         right: Right,
         bundle: &BundleName,
     ) -> Result<(), Status> {
-        let decided = self.operator(credential, action, right, bundle, (self.clock)());
+        let (now, mut visit) = ((self.clock)(), Visit::default());
+        let decided = self.operator(credential, action, right, bundle, now, &mut visit);
         decided.map(drop).map_err(|refusal| self.refuse(refusal))
     }
 
@@ -115,10 +134,13 @@ impl Desk {
         right: Right,
         bundle: &BundleName,
         now: Timestamp,
+        visit: &mut Visit,
     ) -> Result<Operator, Refusal> {
+        visit.peer = credential.peer.map(|peer| peer.ip());
         let caller = self.pdp.caller(credential, now)?;
-        caller.may(right, bundle)?;
         let name = caller.name().clone();
+        visit.caller = Some(name.clone());
+        caller.may(right, bundle)?;
         let rights = Right::ALL
             .into_iter()
             .filter(|it| caller.may(*it, bundle).is_ok());
@@ -129,6 +151,7 @@ impl Desk {
             parents: Vec::new(),
         };
         let who = Principal::vouched(&self.rules, &facts)?;
+        visit.operator = Some(facts);
         let question = Question::Named(NamedQuestion {
             action: action.to_owned(),
             properties: Members::new(),
@@ -141,8 +164,10 @@ impl Desk {
             caller: Some(&name),
             peer: None,
         };
-        let decided = decide(&self.rules, &who, asked, now)?;
-        if decided.decision.outcome == Outcome::Allow {
+        let decision = decide(&self.rules, &who, asked, now)?.decision;
+        let outcome = decision.outcome;
+        visit.decision = Some(decision);
+        if outcome == Outcome::Allow {
             return Ok(Operator { name, now });
         }
         tracing::warn!(caller = %name, action, %bundle, "the admin bundle denies");
@@ -172,7 +197,10 @@ impl Desk {
 
     /// A refusal as a status, with an id by which the log knows it.
     pub(super) fn refuse(&self, refusal: Refusal) -> Status {
-        let decision_id = DecisionId::new((self.clock)());
+        self.told(DecisionId::new((self.clock)()), refusal)
+    }
+
+    fn told(&self, decision_id: DecisionId, refusal: Refusal) -> Status {
         self.metrics.operator_refusal(refusal.code());
         tracing::info!(%decision_id, %refusal, "operator refused");
         to_status(&Refused::new(decision_id, refusal))
@@ -193,7 +221,12 @@ impl Desk {
     /// A status with a reason for programs, counted.
     pub(super) fn fail(&self, code: Code, reason: &'static str, message: &str) -> Status {
         self.metrics.operator_refusal(reason);
-        let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-        Status::with_error_details(code, message, details)
+        status(code, reason, message)
     }
+}
+
+/// A status with a reason for programs.
+pub(super) fn status(code: Code, reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
 }

@@ -94,7 +94,11 @@ impl RevocationService for RevocationFace {
         let mut by = None;
         // A token is revoked for every bundle, so the right must be for every bundle.
         for (bundle, _) in self.0.bundles.iter() {
-            by = Some(self.0.admit(&request, "revoke", Right::Revoke, bundle)?);
+            by = Some(
+                self.0
+                    .admit(&request, "revoke", Right::Revoke, bundle)
+                    .await?,
+            );
         }
         let by = by.ok_or_else(|| self.0.refuse(Refusal::UnknownBundle))?;
         let read = self.read(request.into_inner(), by.now);

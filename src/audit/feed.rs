@@ -31,19 +31,28 @@ impl Feed {
     /// When it is noted how far it came, and that cannot be read.
     pub fn open(files: AuditFiles, name: &str) -> io::Result<Self> {
         let note = files.dir().join(format!("sink.{name}"));
-        let done = match fs::read_to_string(&note) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => 0,
+        let noted = match fs::read_to_string(&note) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => None,
             Err(why) => return Err(why),
-            Ok(text) => match text.trim_ascii_end().parse() {
-                Ok(done) if done <= files.written() => done,
-                _ => {
+            Ok(text) => {
+                let done = text.trim_ascii_end().parse().ok();
+                let done = done.filter(|done| *done <= files.written());
+                if done.is_none() {
                     tracing::warn!(
                         path = %note.display(),
                         "it is noted that a receiver has what this log has not: it gets all of it again"
                     );
-                    0
                 }
-            },
+                done
+            }
+        };
+        let done = match noted {
+            Some(done) => done,
+            // What was removed before it was asked for is not missed.
+            None => {
+                let first = files.segments()?.first().map_or(1, |it| it.first);
+                first.saturating_sub(1)
+            }
         };
         Ok(Self {
             follower: Follower::after(files.clone(), done),

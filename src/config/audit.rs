@@ -201,6 +201,10 @@ impl RawAudit {
             .redact
             .iter()
             .map(|rule| rule.parse().map_err(|why| format!("`audit.redact`: {why}")));
+        if self.mode == Some(AuditMode::Off) && !self.sink.is_none() {
+            let why = "`audit.sink` has nothing to send on: `audit.mode` is `off`";
+            return Err(why.to_owned());
+        }
         Ok(AuditConfig {
             mode: self.mode.unwrap_or(default.mode),
             dir: self.dir,

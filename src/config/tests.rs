@@ -94,6 +94,22 @@ fn bad_values_are_refused_with_their_place_and_a_way_out() {
         &["`audit.segment_bytes` is 7"],
     );
     refused(
+        "[audit.sink]\nformat = \"ocsf\"",
+        &["`audit.sink.format`", "`audit.sink.path`"],
+    );
+    refused(
+        "[audit]\nmode = \"off\"\n[audit.sink]\npath = \"-\"",
+        &["`audit.sink`", "`off`"],
+    );
+    refused(
+        "[audit.sink]\notlp = \"https://c.example\"",
+        &["`audit.sink.otlp`", "https://c.example"],
+    );
+    refused(
+        "[audit.sink]\npath = \"-\"\nformat = \"xml\"",
+        &["`json` or `ocsf`", "`xml`"],
+    );
+    refused(
         "[audit]\nredact = [\"email\"]",
         &["`audit.redact`", "`email`", "attribute:NAME"],
     );
@@ -269,6 +285,9 @@ fn the_printed_configuration_is_one() {
     let quiet = dev("[identity_headers]\nscopes = \"\"", &[], &[]).unwrap();
     let again = dev(&quiet.print(), &[], &[]).unwrap();
     assert_eq!(again.identity_headers, quiet.identity_headers);
+    let sent = "[audit.sink]\npath = \"-\"\nformat = \"ocsf\"\notlp = \"http://127.0.0.1:4317\"";
+    let sent = dev(sent, &[], &[]).unwrap();
+    assert_eq!(dev(&sent.print(), &[], &[]).unwrap().audit, sent.audit);
     let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\nkeep_age = \"720h\"\nredact = [\"entity:User\", \"path\"]\n[decide]\nmax_level = 2";
     let printed = dev(written, &[], &[]).unwrap().print();
     let again = dev(&printed, &[], &[]).unwrap();

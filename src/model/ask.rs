@@ -81,6 +81,8 @@ pub enum Face {
     Authzen,
     /// The subrequests of nginx, Caddy and Traefik.
     ForwardAuth,
+    /// The services for operators.
+    Admin,
 }
 
 impl Face {
@@ -91,6 +93,7 @@ impl Face {
             Self::ExtAuthz => "ext_authz",
             Self::Authzen => "authzen",
             Self::ForwardAuth => "forward_auth",
+            Self::Admin => "admin",
         }
     }
 
@@ -99,7 +102,7 @@ impl Face {
     pub fn drops_undeclared(self) -> bool {
         match self {
             Self::Authzen => true,
-            Self::Grpc | Self::ExtAuthz | Self::ForwardAuth => false,
+            Self::Grpc | Self::ExtAuthz | Self::ForwardAuth | Self::Admin => false,
         }
     }
 
@@ -108,7 +111,7 @@ impl Face {
     pub fn is_for_gateways(self) -> bool {
         match self {
             Self::ForwardAuth => true,
-            Self::Grpc | Self::ExtAuthz | Self::Authzen => false,
+            Self::Grpc | Self::ExtAuthz | Self::Authzen | Self::Admin => false,
         }
     }
 }

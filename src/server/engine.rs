@@ -120,7 +120,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         live.clone(),
         Callers::new(&callers, dev),
         Arc::clone(&tokens),
-        recorder,
+        recorder.clone(),
     )
     .with_deadline(deadline, clock::now)
     .with_explanations_per_minute(explanations_per_minute);
@@ -133,6 +133,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Engine, ServerError> {
         issuers: issuers.into(),
         rules,
         metrics,
+        recorder,
         clock: clock::now,
     };
     let statuses: Vec<_> = keepers.iter().map(Keeper::status).collect();

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod audit;
 mod authors;
 mod authzen;
 mod canonical;

@@ -352,4 +352,13 @@ async fn a_receiver_goes_on_where_it_was_and_gets_what_did_not_arrive_again() {
         Feed::open(kept.files(), "test").unwrap().behind(),
         kept.files().written()
     );
+
+    // A new one does not miss what was removed before it was asked for.
+    let segments = kept.files().segments().unwrap();
+    fs::remove_file(&segments[0].path).unwrap();
+    let mut feed = Feed::open(kept.files(), "new").unwrap();
+    assert_eq!(
+        sequences(&feed.more().unwrap()),
+        (segments[1].first..=kept.files().written()).collect::<Vec<_>>()
+    );
 }

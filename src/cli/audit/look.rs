@@ -211,13 +211,15 @@ pub(super) fn tail(args: TailArgs) -> Result<Exit, Failure> {
         last.drain(..last.len().saturating_sub(args.limit));
     }
     show(last.iter(), form)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         std::thread::sleep(LOOK);
         let found = follower.more(u64::MAX, IN_HAND).map_err(Failure::failed)?;
         let wanted: Vec<Told> = entries(found).filter_map(narrow).collect();
         show(wanted.iter(), form)?;
     }
-    Ok(Exit::Ok)
 }
 
 /// The entries among what was followed; what is missing is said on the way.
