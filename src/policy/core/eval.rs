@@ -2,7 +2,11 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use super::{CedarValue, Entities, Rule, glance::Glance};
+use super::{
+    CedarValue, Entities, Rule,
+    glance::Glance,
+    layout::{Laid, Layout},
+};
 use crate::policy::evaluate::Request;
 use cedar_policy_core::{
     ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
@@ -22,29 +26,32 @@ pub(in crate::policy) struct Conditions<'r> {
 }
 
 impl<'r> Conditions<'r> {
-    pub(in crate::policy) fn new(request: &'r Request, entities: &'r Entities) -> Self {
+    pub(in crate::policy) fn new(
+        layout: &'r Layout,
+        request: &'r Request,
+        entities: &'r Entities,
+    ) -> Self {
         Self {
             request,
             entities,
-            glance: Glance::new(request, entities),
+            glance: Glance::new(layout, request, entities),
             evaluator: OnceCell::new(),
         }
     }
 
-    /// Whether the rule's conditions hold.
-    pub(in crate::policy) fn hold(&self, rule: &Rule) -> Result<bool, RuleError> {
+    /// Whether the rule's conditions hold, by what `laid` lays out of them where that suffices.
+    pub(in crate::policy) fn hold(&self, rule: &Rule, laid: Laid) -> Result<bool, RuleError> {
+        if !cfg!(feature = "public-cedar")
+            && let Some(holds) = self.glance.holds(laid)
+        {
+            return Ok(holds);
+        }
         if cfg!(feature = "public-cedar") {
             return super::public::holds(rule, self.request, self.entities);
         }
-        let Some(conditions) = &rule.conditions else {
-            return Ok(true);
-        };
-        if let Some(holds) = self.glance.holds(conditions, &rule.slots) {
-            return Ok(holds);
-        }
         self.evaluator
             .get_or_init(|| Evaluator::new(self.request.clone(), self.entities))
-            .holds(conditions, &rule.slots)
+            .conditions_hold(rule)
     }
 }
 

@@ -21,6 +21,19 @@ pub struct Near<'p> {
 }
 
 impl<'p> Near<'p> {
+    /// As near as its head alone lets it come.
+    fn by_head(policy: &'p Policy, gap: Gap) -> Self {
+        Self {
+            policy,
+            reachable: gap != Gap::Identity,
+            failed: usize::from(gap != Gap::Facts(0)),
+            facts: match gap {
+                Gap::Facts(facts) => facts,
+                Gap::Identity => 0,
+            },
+        }
+    }
+
     fn rank(&self) -> (bool, usize, usize, &'p str) {
         (!self.reachable, self.failed, self.facts, &self.policy.id)
     }
@@ -34,26 +47,20 @@ pub fn nearest<'p>(
     entities: &Entities,
     at_most: usize,
 ) -> Vec<Near<'p>> {
+    let permits = policies.policies().iter();
+    let permits = permits.filter(|policy| policy.effect() == Effect::Permit);
+    let mut heads: Vec<Near<'p>> = permits
+        .filter_map(|policy| Some(Near::by_head(policy, gap(&policy.rule, request, entities)?)))
+        .collect();
+    // Stable, and policies come in the order of their ids: by rank.
+    heads.sort_by_key(|near| (!near.reachable, near.failed, near.facts));
     let evaluator = Evaluator::new(request.clone(), entities);
     let mut found: Vec<Near<'p>> = Vec::new();
-    let permits = policies.policies().iter();
-    for policy in permits.filter(|policy| policy.effect() == Effect::Permit) {
-        let Some(gap) = gap(&policy.rule, request, entities) else {
-            continue;
-        };
-        let mut near = Near {
-            policy,
-            reachable: gap != Gap::Identity,
-            failed: usize::from(gap != Gap::Facts(0)),
-            facts: match gap {
-                Gap::Facts(facts) => facts,
-                Gap::Identity => 0,
-            },
-        };
+    for mut near in heads {
         let worst = found.last().filter(|_| found.len() >= at_most);
-        // Its conditions can only make it worse.
+        // Conditions can only make it worse, and all that follow.
         if worst.is_some_and(|worst| near.rank() > worst.rank()) {
-            continue;
+            break;
         }
         near.count(&evaluator);
         let at = found.partition_point(|other| other.rank() < near.rank());
