@@ -33,6 +33,10 @@ use doorward::{
 use serde_json::value::RawValue;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const FILES: &[(&str, &str)] = &[
     (
         "schema.cedarschema",
