@@ -61,9 +61,8 @@ const FILES: &[(&str, &str)] = &[
 ];
 /// Entities in one record.
 const CHUNK: usize = 1_000;
-/// Decisions before those that are measured: enough that what is kept of entities has settled.
-const WARM: usize = 2_000_000;
-const MEASURED: usize = 500_000;
+/// Decisions that are measured.
+const MEASURED: usize = 200_000;
 
 struct Open {
     store: Arc<Store>,
@@ -216,7 +215,8 @@ fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
         };
         decide(known, &who, asked, Timestamp::UNIX_EPOCH).unwrap();
     };
-    for _ in 0..WARM {
+    // Enough that what is kept of entities has settled.
+    for _ in 0..MEASURED.max(2 * count) {
         once(draw());
     }
     let began = Instant::now();
