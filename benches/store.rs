@@ -33,6 +33,10 @@ use doorward::{
 use serde_json::value::RawValue;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const FILES: &[(&str, &str)] = &[
     (
         "schema.cedarschema",
@@ -57,9 +61,8 @@ const FILES: &[(&str, &str)] = &[
 ];
 /// Entities in one record.
 const CHUNK: usize = 1_000;
-/// Decisions before those that are measured: enough that what is kept of entities has settled.
-const WARM: usize = 2_000_000;
-const MEASURED: usize = 500_000;
+/// Decisions that are measured.
+const MEASURED: usize = 200_000;
 
 struct Open {
     store: Arc<Store>,
@@ -212,7 +215,8 @@ fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
         };
         decide(known, &who, asked, Timestamp::UNIX_EPOCH).unwrap();
     };
-    for _ in 0..WARM {
+    // Enough that what is kept of entities has settled.
+    for _ in 0..MEASURED.max(2 * count) {
         once(draw());
     }
     let began = Instant::now();

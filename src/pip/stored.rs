@@ -19,6 +19,8 @@ use crate::{
 
 /// Entities that a view keeps built.
 const BUILT: u64 = 100_000;
+/// How deep a hierarchy of both stores may be; each of them alone is bounded when it is written.
+const MAX_DEPTH: usize = 130;
 /// For how many it has room from the beginning.
 const FIRST: usize = 64;
 /// Bounds on the attributes of a stored entity, checked when it was written as well.
@@ -84,7 +86,7 @@ impl<'w> Known<'w> {
     pub(super) fn get(self, uid: &Uid) -> Result<Option<Arc<Entity>>, Refusal> {
         match self.directory {
             Some(view) if self.snapshot.sources.is_in_directory(uid.entity_type()) => {
-                view.entity(self.snapshot, uid)
+                view.entity(self.snapshot, uid, 0)
             }
             _ => Ok(self.snapshot.entities.get(uid).cloned()),
         }
@@ -139,16 +141,27 @@ impl DirectoryView {
         self.unreadable.is_none()
     }
 
-    fn entity(&self, snapshot: &Snapshot, uid: &Uid) -> Result<Option<Arc<Entity>>, Refusal> {
+    /// An entity, built from those above it; `below`: how many are being built below it.
+    fn entity(
+        &self,
+        snapshot: &Snapshot,
+        uid: &Uid,
+        below: usize,
+    ) -> Result<Option<Arc<Entity>>, Refusal> {
         if let Some(built) = self.built.get(uid) {
             return Ok(built);
         }
-        let entity = self.build(snapshot, uid)?.map(Arc::new);
+        let entity = self.build(snapshot, uid, below)?.map(Arc::new);
         self.built.insert(uid.clone(), entity.clone());
         Ok(entity)
     }
 
-    fn build(&self, snapshot: &Snapshot, uid: &Uid) -> Result<Option<Entity>, Refusal> {
+    fn build(
+        &self,
+        snapshot: &Snapshot,
+        uid: &Uid,
+        below: usize,
+    ) -> Result<Option<Entity>, Refusal> {
         let key = key_of(uid);
         let (own, stored) = (snapshot.entities.get(uid), self.directory.get(&key));
         if own.is_none() && stored.is_none() {
@@ -168,33 +181,37 @@ impl DirectoryView {
             whole.map_err(|why| does_not_fit(&key, &why))?;
             attributes.extend(stated.attributes);
         }
-        let parents = self.parents(snapshot, uid)?;
+        let parents = self.parents(snapshot, &key, own.map(|it| &**it), stored.map(|it| &**it))?;
         let direct: HashSet<Uid> = parents.iter().cloned().collect();
         let mut found: HashSet<Uid> = HashSet::new();
-        let mut open = parents;
-        while let Some(next) = open.pop() {
-            if next == *uid || found.len() > MAX_ANCESTORS {
-                let detail = format!("stored entity `{uid}` has no sound hierarchy");
-                return Err(Refusal::Unavailable { detail });
-            }
-            if !found.contains(&next) {
-                open.extend(self.parents(snapshot, &next)?);
-                found.insert(next);
+        for parent in parents.iter().filter(|_| below < MAX_DEPTH) {
+            // Those above many are built already, and list all that is above them.
+            if let Some(parent) = self.entity(snapshot, parent, below + 1)? {
+                found.extend(parent.ancestors().cloned());
             }
         }
         found.retain(|ancestor| !direct.contains(ancestor));
+        let is_own = found.contains(uid) || direct.contains(uid);
+        if is_own || below >= MAX_DEPTH || direct.len() + found.len() > MAX_ANCESTORS {
+            let detail = format!("stored entity `{uid}` has no sound hierarchy");
+            return Err(Refusal::Unavailable { detail });
+        }
         Ok(Some(core::entity(uid.clone(), attributes, direct, found)))
     }
 
-    /// The parents of an entity in both stores.
-    fn parents(&self, snapshot: &Snapshot, uid: &Uid) -> Result<Vec<Uid>, Refusal> {
-        let own = snapshot.entities.get(uid);
+    /// The parents of an entity, as both stores have it.
+    fn parents(
+        &self,
+        snapshot: &Snapshot,
+        key: &Key,
+        own: Option<&Entity>,
+        stored: Option<&store::Stored>,
+    ) -> Result<Vec<Uid>, Refusal> {
         let mut parents: Vec<Uid> = own
             .into_iter()
             .flat_map(|it| it.parents().cloned())
             .collect();
-        let key = key_of(uid);
-        let Some(stored) = self.directory.get(&key) else {
+        let Some(stored) = stored else {
             return Ok(parents);
         };
         for parent in live_parents(snapshot, &self.directory, stored) {

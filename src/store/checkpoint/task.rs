@@ -16,7 +16,7 @@ use crate::store::{
 
 /// Changes that may wait, some 100 bytes each: as many as come while a large checkpoint is made anew.
 /// A writer that is this far ahead waits, which a bulk import may be and a revocation must not.
-const BACKLOG: usize = 250_000;
+const BACKLOG: usize = 100_000;
 /// Entries written together when the checkpoint is made anew.
 const CHUNK: usize = 10_000;
 
@@ -253,29 +253,36 @@ impl CheckpointTask {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::time::Duration;
+
+    use tokio::runtime::Runtime;
 
     use super::*;
 
     #[test]
     fn a_writer_waits_for_a_checkpoint_far_behind_and_not_for_one_that_ended() {
-        let backlog = Backlog {
+        let backlog = Arc::new(Backlog {
             waiting: Mutex::new(Some(0)),
             less: Condvar::new(),
-        };
+        });
         backlog.add(BACKLOG);
         backlog.add(1);
-        thread::scope(|scope| {
-            let waits = scope.spawn(|| backlog.add(1));
-            thread::sleep(Duration::from_millis(20));
+        let runtime = Runtime::new().unwrap();
+        let add = || {
+            let backlog = Arc::clone(&backlog);
+            runtime.spawn_blocking(move || backlog.add(1))
+        };
+        runtime.block_on(async {
+            let waits = add();
+            tokio::time::sleep(Duration::from_millis(20)).await;
             assert!(!waits.is_finished());
             backlog.done(BACKLOG);
-            waits.join().unwrap();
+            waits.await.unwrap();
             assert_eq!(*backlog.waiting(), Some(2));
             backlog.add(BACKLOG);
-            let waits = scope.spawn(|| backlog.add(1));
+            let waits = add();
             backlog.end();
-            waits.join().unwrap();
+            waits.await.unwrap();
             backlog.add(BACKLOG);
         });
     }

@@ -308,4 +308,9 @@ async fn only_callers_with_the_right_keep_the_directory_and_revoke() {
         let revoked = of(name).revoke(revoke.clone()).await;
         kept.check(revoked.map(|it| it.revision), expected);
     }
+    let metrics = kept.server.metrics().await;
+    for counted in ["caller_lacks_right\"} 6", "caller_unknown\"} 3"] {
+        let line = format!("doorward_operator_refusals_total{{code=\"{counted}");
+        assert!(metrics.contains(&line), "no `{line}` in:\n{metrics}");
+    }
 }

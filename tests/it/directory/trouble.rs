@@ -88,6 +88,37 @@ async fn a_ledger_without_room_refuses_writes_goes_on_deciding_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_that_is_not_kept_is_told_and_harms_nobody() {
+    let root = tempfile::tempdir().unwrap();
+    let server = serve(root.path(), "[audit]\nmode = \"off\"\n");
+    let operator = kill::operator(&server).await;
+    // The checkpoint has more to write of small changes than the ledger has.
+    limit(&server, "524288");
+    let mut written = 0;
+    loop {
+        let ready = kit::get(server.probe, "/readyz").await;
+        if ready.contains("\"what\":\"checkpoint\"") {
+            assert!(ready.contains(" 200 OK"), "{ready}");
+            break;
+        }
+        for _ in 0..50 {
+            let name = format!("Group::\"g{written}\"");
+            operator
+                .write("", vec![put(entity(&name, &[], &[]))])
+                .await
+                .unwrap();
+            written += 1;
+        }
+    }
+    server.wait_for_log("the next start replays the ledger");
+    server.kill();
+    let server = serve(root.path(), "");
+    let operator = kill::operator(&server).await;
+    let last = uid(&format!("Group::\"g{}\"", written - 1));
+    assert!(operator.get("", last.into()).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_names_the_task_whose_death_it_ends_with() {
     let root = tempfile::tempdir().unwrap();
     let mut server = serve(root.path(), "");
