@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use super::{CedarValue, Entities, Rule, glance::Glance};
+use super::{CedarValue, Entities, Part, Rule, glance::Glance};
 use crate::policy::evaluate::Request;
 use cedar_policy_core::{
     ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
@@ -31,6 +31,18 @@ impl<'r> Conditions<'r> {
         }
     }
 
+    /// Whether a part of a rule is as the rule needs it.
+    pub(in crate::policy) fn part_holds(
+        &self,
+        rule: &Rule,
+        part: Part<'_>,
+    ) -> Result<bool, RuleError> {
+        if let Some(holds) = self.glance.holds(part.expr, &rule.slots) {
+            return Ok(holds != part.negated);
+        }
+        self.evaluator().part_holds(rule, part)
+    }
+
     /// Whether the rule's conditions hold.
     pub(in crate::policy) fn hold(&self, rule: &Rule) -> Result<bool, RuleError> {
         if cfg!(feature = "public-cedar") {
@@ -42,9 +54,12 @@ impl<'r> Conditions<'r> {
         if let Some(holds) = self.glance.holds(conditions, &rule.slots) {
             return Ok(holds);
         }
-        self.evaluator
-            .get_or_init(|| Evaluator::new(self.request.clone(), self.entities))
-            .holds(conditions, &rule.slots)
+        self.evaluator().holds(conditions, &rule.slots)
+    }
+
+    fn evaluator(&self) -> &Evaluator<'r> {
+        let evaluator = || Evaluator::new(self.request.clone(), self.entities);
+        self.evaluator.get_or_init(evaluator)
     }
 }
 
