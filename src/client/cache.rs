@@ -133,10 +133,9 @@ fn list<'a, T: 'a>(
     items.into_iter().for_each(|it| item(key, it));
 }
 
-fn map<V>(key: &mut Key, members: &HashMap<String, V>, member: impl Fn(&mut Key, &V)) {
-    let sorted: BTreeMap<_, _> = members.iter().collect();
-    length(key, sorted.len());
-    for (name, value) in sorted {
+fn map<V>(key: &mut Key, members: &BTreeMap<String, V>, member: impl Fn(&mut Key, &V)) {
+    length(key, members.len());
+    for (name, value) in members {
         text(key, name);
         member(key, value);
     }
@@ -238,7 +237,7 @@ mod tests {
         }
     }
 
-    fn members(members: &[(&str, Kind)]) -> HashMap<String, Value> {
+    fn members(members: &[(&str, Kind)]) -> BTreeMap<String, Value> {
         let members = members.iter();
         members
             .map(|(name, kind)| {

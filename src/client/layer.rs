@@ -1,7 +1,7 @@
 //! A tower layer: a service behind it sees only requests that Doorward allows.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -145,7 +145,7 @@ fn http_question(parts: &Parts, headers: &'static [&'static str]) -> Asked<Quest
         Some(target) => target.as_str(),
         None => return Err(Box::new(Denial::malformed("the request has no path"))),
     };
-    let mut sent = HashMap::new();
+    let mut sent = BTreeMap::new();
     for name in headers {
         if let Some(value) = joined(&parts.headers, name)? {
             sent.insert((*name).to_owned(), value);

@@ -1,6 +1,6 @@
 //! The vocabulary's facts as the wire has them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::{
     model::{EntityRef, Members, Value},
@@ -37,8 +37,8 @@ impl From<EntityRef> for wire::Entity {
 ///
 /// # Errors
 /// [`NotSendable`] for numbers that are not 64-bit integers.
-pub fn to_members(members: Members) -> Result<HashMap<String, wire::Value>, NotSendable> {
-    let mut sent = HashMap::new();
+pub fn to_members(members: Members) -> Result<BTreeMap<String, wire::Value>, NotSendable> {
+    let mut sent = BTreeMap::new();
     for (name, value) in members {
         if let Some(value) = to_value(&name, value)? {
             sent.insert(name, value);
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    fn send(json: serde_json::Value) -> Result<HashMap<String, wire::Value>, NotSendable> {
+    fn send(json: serde_json::Value) -> Result<BTreeMap<String, wire::Value>, NotSendable> {
         let Value::Record(members) = Value::from(json) else {
             panic!()
         };

@@ -424,7 +424,6 @@ impl Pdp {
     }
 }
 
-/// A caller vouches for the types it is trusted with, and for parents only when it may.
 /// Whether the token was revoked, by what the world knows: a token that was verified before is
 /// looked up anew each time.
 fn check_revoked(world: &World, claims: &Claims) -> Result<(), Refusal> {
@@ -437,6 +436,7 @@ fn check_revoked(world: &World, claims: &Claims) -> Result<(), Refusal> {
     }
 }
 
+/// A caller vouches for the types it is trusted with, and for parents only when it may.
 fn check_vouch(caller: &Caller, bundle: &BundleName, facts: &EntityFacts) -> Result<(), Refusal> {
     let scope = caller.vouch();
     let type_ok = scope.types.is_empty() || scope.types.contains(&facts.uid.type_name);

@@ -101,16 +101,11 @@ pub(super) fn of_principal(stored: Known<'_>, stated: &Stated) -> Result<Arc<Ent
 /// [`Refusal::Malformed`] when it is its own ancestor, [`Refusal::TooLarge`] for too many ancestors.
 fn build(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Entity>, Refusal> {
     let entity = stored.get(uid)?;
-    let mut attributes: BTreeMap<_, _> = entity
-        .iter()
-        .flat_map(|entity| core::attributes(entity))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    attributes.extend(
-        overlay
-            .attributes(uid)
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
+    let stored_of_it = entity.iter().flat_map(|entity| core::attributes(entity));
+    // Where both are there, the latter stands.
+    let attributes = stored_of_it
+        .chain(overlay.attributes(uid))
+        .map(|(name, value)| (name.clone(), value.clone()));
     let parents: HashSet<Uid> = parents(stored, overlay, uid)?.into_iter().collect();
     let ancestors = ancestors(stored, overlay, uid, &parents)?;
     Ok(Arc::new(core::entity(

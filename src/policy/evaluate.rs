@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 
 use super::{
     core::{CedarValue, Conditions, Entities, RuleError, Uid},
+    index::Gist,
     set::{Policy, PolicySet},
 };
 use crate::model::{
@@ -74,7 +75,7 @@ const BETWEEN_LOOKS: usize = 16;
 struct Found<'p> {
     permits: Vec<&'p Policy>,
     forbids: Vec<&'p Policy>,
-    /// Permits whose conditions do not hold.
+    /// Permits whose conditions do not hold, and that say how to come nearer.
     near: Vec<&'p Policy>,
     errors: Vec<(&'p Policy, RuleError)>,
     reads_now: bool,
@@ -96,24 +97,24 @@ impl<'p> Found<'p> {
             ..
         } = request;
         let matching = policies.matching(principal, action, resource, entities);
-        let conditions = Conditions::new(request, entities);
-        for (n, policy) in matching.enumerate() {
+        let conditions = Conditions::new(policies.layout(), request, entities);
+        for (n, (policy, gist)) in matching.enumerate() {
             if n > 0 && n.is_multiple_of(BETWEEN_LOOKS) && expired() {
                 return false;
             }
-            self.add(policy, &conditions);
+            self.add(policy, gist, &conditions);
         }
         true
     }
 
-    fn add(&mut self, policy: &'p Policy, conditions: &Conditions<'_>) {
-        self.reads_now |= policy.reads_now;
-        let holds = conditions.hold(&policy.rule);
-        match (holds, policy.effect()) {
+    /// Adds one policy, whose own place in memory is looked at only when it matters.
+    fn add(&mut self, policy: &'p Policy, gist: Gist, conditions: &Conditions<'_>) {
+        self.reads_now |= gist.reads_now;
+        match (conditions.hold(&policy.rule, gist.laid), gist.effect) {
             (Ok(true), Effect::Permit) => self.permits.push(policy),
             (Ok(true), Effect::Forbid) => self.forbids.push(policy),
-            (Ok(false), Effect::Permit) => self.near.push(policy),
-            (Ok(false), Effect::Forbid) => {}
+            (Ok(false), Effect::Permit) if gist.challenges => self.near.push(policy),
+            (Ok(false), Effect::Permit | Effect::Forbid) => {}
             (Err(error), _) => self.errors.push((policy, error)),
         }
     }
@@ -196,5 +197,52 @@ fn fault(policy: &Policy, error: RuleError) -> EvaluationFault {
         effect: policy.effect(),
         code: error.code,
         message: error.message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, sync::Arc};
+
+    use super::*;
+    use crate::policy::{ParsedPolicies, Schema, TextLimits};
+
+    /// Evaluates so many permits; `looks` is how often time may be asked for before it is over.
+    #[track_caller]
+    fn check(permits: usize, looks: usize, expected: (Option<usize>, usize)) {
+        let text = "entity User, Doc; action view appliesTo { principal: User, resource: Doc };";
+        let schema = Schema::parse(&"schema".into(), text, "").unwrap();
+        let text = "permit(principal, action, resource);".repeat(permits);
+        let file: Arc<str> = "all.cedar".into();
+        let files = [(&file, text.as_str())];
+        let parsed = ParsedPolicies::parse(files, TextLimits::default(), &mut Vec::new());
+        let policies = parsed.validate(|_| Some(&*text), &schema, 3).unwrap();
+        let uid = |text: &str| {
+            let uid: cedar_policy::EntityUid = text.parse().unwrap();
+            uid.as_ref().clone()
+        };
+        let request = Request {
+            principal: uid("User::\"alice\""),
+            action: uid("Action::\"view\""),
+            resource: uid("Doc::\"one\""),
+            context: BTreeMap::new(),
+        };
+        let looked = Cell::new(0);
+        let expired = || {
+            looked.set(looked.get() + 1);
+            looked.get() > looks
+        };
+        let found = evaluate_within(&policies, &request, &Entities::new(), true, &expired);
+        let reasons = found.map(|it| it.decision.reasons.len());
+        assert_eq!((reasons, looked.get()), expected);
+    }
+
+    #[test]
+    fn time_is_looked_at_between_policies_and_when_it_is_over_there_is_no_decision() {
+        check(BETWEEN_LOOKS, 0, (Some(BETWEEN_LOOKS), 0));
+        check(BETWEEN_LOOKS + 1, 0, (None, 1));
+        check(BETWEEN_LOOKS + 1, 1, (Some(BETWEEN_LOOKS + 1), 1));
+        check(10 * BETWEEN_LOOKS, 4, (None, 5));
+        check(10 * BETWEEN_LOOKS, 9, (Some(10 * BETWEEN_LOOKS), 9));
     }
 }

@@ -9,10 +9,11 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use super::{
-    core::{ActionScope, Entities, Entity, Scope, TypeName, Uid, find},
+    core::{ActionScope, Entities, Entity, Laid, Layout, Scope, TypeName, Uid, find},
     schema::Schema,
     set::Policy,
 };
+use crate::model::Effect;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ pub(super) struct Index {
     any_action: Table,
     /// Heads by each action that they match.
     actions: Map<Uid, Table>,
+    /// The conditions, in the order in which they are met.
+    layout: Layout,
 }
 
 /// The entities and types that heads name, as numbers: a request looks each of its own up once.
@@ -59,11 +62,21 @@ enum Key {
 }
 
 /// A policy, with the types that its key leaves open.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     policy: u32,
     principal_type: Option<u32>,
     resource_type: Option<u32>,
+    gist: Gist,
+}
+
+/// All of a policy that most requests need of it, so that its own place in memory is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gist {
+    pub(super) effect: Effect,
+    pub(super) laid: Laid,
+    pub(super) reads_now: bool,
+    pub(super) challenges: bool,
 }
 
 impl Index {
@@ -88,6 +101,12 @@ impl Index {
                 policy: n,
                 principal_type,
                 resource_type,
+                gist: Gist {
+                    effect: policy.effect(),
+                    laid: Laid::default(),
+                    reads_now: policy.reads_now,
+                    challenges: policy.challenge().is_some(),
+                },
             };
             let mut keep = |action: &Uid| {
                 let table = index.actions.entry(action.clone()).or_default();
@@ -104,7 +123,30 @@ impl Index {
                 }
             }
         }
+        index.lay_out(policies);
         index
+    }
+
+    /// Lays out the conditions of policies that are met together side by side.
+    fn lay_out(&mut self, policies: &[Policy]) {
+        let mut laid: Map<u32, Laid> = Map::default();
+        let tables = std::iter::once(&mut self.any_action).chain(self.actions.values_mut());
+        let entries = tables
+            .flat_map(|table| table.policies.values_mut())
+            .flatten();
+        for entry in entries {
+            let policy = usize::try_from(entry.policy).ok();
+            let Some(policy) = policy.and_then(|n| policies.get(n)) else {
+                continue;
+            };
+            let lay = || self.layout.add(&policy.rule);
+            entry.gist.laid = *laid.entry(entry.policy).or_insert_with(lay);
+        }
+    }
+
+    /// The conditions that [`Gist`]s refer to.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The policies whose heads match, in their own order.
@@ -114,14 +156,14 @@ impl Index {
         action: &Uid,
         resource: &Uid,
         entities: &Entities,
-    ) -> Vec<u32> {
+    ) -> Vec<(u32, Gist)> {
         let principal = self.names.party(principal, find(entities, principal));
         let resource = self.names.party(resource, find(entities, resource));
         let mut found = Vec::new();
         for table in std::iter::once(&self.any_action).chain(self.actions.get(action)) {
             table.collect(&principal, &resource, &mut found);
         }
-        found.sort_unstable();
+        found.sort_unstable_by_key(|(policy, _)| *policy);
         found
     }
 
@@ -209,7 +251,7 @@ impl Table {
         self.policies.entry(place).or_default().push(entry);
     }
 
-    fn collect(&self, principal: &Party, resource: &Party, found: &mut Vec<u32>) {
+    fn collect(&self, principal: &Party, resource: &Party, found: &mut Vec<(u32, Gist)>) {
         let known = |key: &&Key| self.principals.contains(key);
         for p in principal.keys.iter().filter(known) {
             for r in &resource.keys {
@@ -220,7 +262,7 @@ impl Table {
                 let typed = entries.filter(|entry| {
                     principal.is_of(entry.principal_type) && resource.is_of(entry.resource_type)
                 });
-                found.extend(typed.map(|entry| entry.policy));
+                found.extend(typed.map(|entry| (entry.policy, entry.gist)));
             }
         }
     }

@@ -95,7 +95,7 @@ pub fn observe<'p>(
     } = &request;
     let matching = policies.matching(principal, action, resource, entities);
     let evaluator = Evaluator::new(request, entities);
-    let observed = matching.map(|policy| Observed {
+    let observed = matching.map(|(policy, _)| Observed {
         policy,
         outcomes: evaluator.outcomes(&policy.rule),
         holds: evaluator

@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     annotations::{AllowedLint, Annotations},
-    core::{self, Body, Entities, Invalid, PolicyValidator, Rule, Uid},
+    core::{self, Body, Entities, Invalid, Layout, PolicyValidator, Rule, Uid},
     fault::{Fault, Lines, Place},
     guard::TextLimits,
-    index::Index,
+    index::{Gist, Index},
     schema::Schema,
 };
 use crate::model::{Challenge, Effect};
@@ -324,10 +324,16 @@ impl PolicySet {
         action: &Uid,
         resource: &Uid,
         entities: &Entities,
-    ) -> impl Iterator<Item = &'s Policy> + use<'s> {
+    ) -> impl Iterator<Item = (&'s Policy, Gist)> + use<'s> {
         let found = self.index.matching(principal, action, resource, entities);
         let at = |n: u32| self.policies.get(usize::try_from(n).ok()?);
-        found.into_iter().filter_map(at)
+        let policies = found.into_iter();
+        policies.filter_map(move |(n, gist)| Some((at(n)?, gist)))
+    }
+
+    /// The conditions that a [`Gist`] refers to.
+    pub(super) fn layout(&self) -> &Layout {
+        self.index.layout()
     }
 
     /// How many policies one request for an action may meet: the most that go for one principal and

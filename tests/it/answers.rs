@@ -1,12 +1,12 @@
 //! What an answer says beyond allow and deny.
 
 use doorward::{
-    model::{Challenge, Decision, Question, SignedDuration, Subject},
+    model::{Challenge, Decision, Outcome, Question, Refusal, SignedDuration, Subject, Timestamp},
     pdp::Pdp,
 };
 use serde_json::{Value as Json, json};
 
-use crate::kit::{Ask, Issuer, Served, entity, pdp};
+use crate::kit::{Ask, Issuer, Served, entity, now, pdp};
 
 const SCHEMA: &str = r#"
 entity User = { level?: Long };
@@ -212,4 +212,29 @@ fn the_standard_context_tells_actor_caller_request_and_declared_headers() {
         ask(&[("x-source", "web")], json!({})),
         "deny nothing_permits [] []",
     );
+}
+
+#[test]
+fn a_question_whose_policies_take_longer_than_its_deadline_is_refused_and_nothing_else() {
+    // Two policies more than are evaluated between two looks at the clock.
+    let permits = "permit(principal, action == Action::\"Use\", resource);".repeat(18);
+    let issuer = Issuer::new("corp");
+    let files = [
+        ("schema.cedarschema", SCHEMA),
+        ("all.cedar", &permits),
+        ("bundle.toml", BUNDLE),
+    ];
+    let check = |clock: fn() -> Timestamp, action: &str, expected: Result<Outcome, Refusal>| {
+        let pdp = pdp(&[Served::new("b", &files)], &[&issuer], &[]).unwrap();
+        let pdp = pdp.with_deadline(SignedDuration::from_secs(1), clock);
+        let thing = entity("Thing::\"t\"", json!({}));
+        let asked = Ask::named(issuer.token("a", json!({})), action, thing);
+        let answered = asked.of(&pdp).map(|answer| answer.decision().outcome);
+        assert_eq!(answered, expected);
+    };
+    let late = || now() + SignedDuration::from_secs(2);
+    check(now, "Use", Ok(Outcome::Allow));
+    check(late, "Use", Err(Refusal::DeadlineExceeded));
+    // None of the policies is about it, so that there was nothing to take long.
+    check(late, "Pay", Ok(Outcome::Deny));
 }

@@ -1,9 +1,6 @@
 //! From the wire to an `AccessRequest`.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use tonic::{Request, metadata::MetadataMap};
 
@@ -289,15 +286,14 @@ impl Reader {
     fn members(
         &mut self,
         at: &At<'_>,
-        it: HashMap<String, wire::Value>,
+        it: BTreeMap<String, wire::Value>,
         depth: usize,
     ) -> Result<Members, Refusal> {
-        let mut members = Members::new();
-        for (name, value) in it {
+        let members = it.into_iter().map(|(name, value)| {
             let value = self.value(&At::Member(at, &name), value, depth)?;
-            members.insert(name, value);
-        }
-        Ok(members)
+            Ok((name, value))
+        });
+        members.collect()
     }
 
     /// Reads a value with `depth` levels of nesting left.

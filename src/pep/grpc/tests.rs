@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost::Message as _;
 use tonic::Request;
@@ -34,7 +34,7 @@ fn good() -> wire::CheckRequest {
             action: "ReadOrder".to_owned(),
             resource: Some(wire::Entity {
                 uid: uid("Order", "o-1"),
-                attributes: HashMap::from([("total".to_owned(), value(Kind::Int64(7)))]),
+                attributes: BTreeMap::from([("total".to_owned(), value(Kind::Int64(7)))]),
                 parents: vec![wire::EntityUid {
                     r#type: "Tenant".to_owned(),
                     id: "acme".to_owned(),
@@ -51,7 +51,7 @@ fn http(method: &str, host: &str, path: &str) -> wire::CheckRequest {
             method: method.to_owned(),
             host: host.to_owned(),
             path: path.to_owned(),
-            headers: HashMap::from([("X-Tenant".to_owned(), "acme".to_owned())]),
+            headers: BTreeMap::from([("X-Tenant".to_owned(), "acme".to_owned())]),
         })),
         ..good()
     }
@@ -59,7 +59,7 @@ fn http(method: &str, host: &str, path: &str) -> wire::CheckRequest {
 
 fn with_context(value: wire::Value) -> wire::CheckRequest {
     wire::CheckRequest {
-        context: HashMap::from([("x".to_owned(), value)]),
+        context: BTreeMap::from([("x".to_owned(), value)]),
         ..good()
     }
 }
@@ -67,7 +67,7 @@ fn with_context(value: wire::Value) -> wire::CheckRequest {
 fn nested(levels: usize) -> wire::Value {
     (0..levels).fold(value(Kind::Bool(true)), |inner, _| {
         value(Kind::Record(wire::ValueRecord {
-            members: HashMap::from([("a".to_owned(), inner)]),
+            members: BTreeMap::from([("a".to_owned(), inner)]),
         }))
     })
 }
@@ -102,7 +102,7 @@ fn too_large(request: wire::CheckRequest, named: &str) {
 fn a_request_is_read_whole() {
     let ask = read(wire::CheckRequest {
         bundle: "orders".to_owned(),
-        context: HashMap::from([("ip".to_owned(), value(Kind::Ip("10.0.0.1".to_owned())))]),
+        context: BTreeMap::from([("ip".to_owned(), value(Kind::Ip("10.0.0.1".to_owned())))]),
         request_id: "r 1".to_owned(),
         ..good()
     })
@@ -170,7 +170,7 @@ fn everything_wrong_is_told_at_once_with_its_path() {
     );
     let entity = wire::Entity {
         uid: uid("", ""),
-        attributes: HashMap::from([("owner".to_owned(), wire::Value::default())]),
+        attributes: BTreeMap::from([("owner".to_owned(), wire::Value::default())]),
         parents: vec![wire::EntityUid::default()],
     };
     faults(

@@ -1,9 +1,6 @@
 //! Entities of the engine.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use cedar_policy_core::{
     ast::{Eid, PartialValue},
@@ -19,10 +16,11 @@ pub fn uid(type_name: &TypeName, id: &str) -> Uid {
     Uid::from_components(type_name.clone(), Eid::new(id), None)
 }
 
-/// Builds an entity whose `ancestors` are all it has beyond its `parents`.
+/// Builds an entity whose `ancestors` are all it has beyond its `parents`; of two attributes of one
+/// name, the latter stands.
 pub fn entity(
     uid: Uid,
-    attributes: BTreeMap<SmolStr, CedarValue>,
+    attributes: impl IntoIterator<Item = (SmolStr, CedarValue)>,
     parents: HashSet<Uid>,
     ancestors: HashSet<Uid>,
 ) -> Entity {

@@ -2,7 +2,11 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use super::{CedarValue, Entities, Part, Rule, glance::Glance};
+use super::{
+    CedarValue, Entities, Rule,
+    glance::Glance,
+    layout::{Laid, Layout},
+};
 use crate::policy::evaluate::Request;
 use cedar_policy_core::{
     ast::{self, Context, EntityUIDEntry, Expr, SlotEnv, ValueKind},
@@ -22,44 +26,32 @@ pub(in crate::policy) struct Conditions<'r> {
 }
 
 impl<'r> Conditions<'r> {
-    pub(in crate::policy) fn new(request: &'r Request, entities: &'r Entities) -> Self {
+    pub(in crate::policy) fn new(
+        layout: &'r Layout,
+        request: &'r Request,
+        entities: &'r Entities,
+    ) -> Self {
         Self {
             request,
             entities,
-            glance: Glance::new(request, entities),
+            glance: Glance::new(layout, request, entities),
             evaluator: OnceCell::new(),
         }
     }
 
-    /// Whether a part of a rule is as the rule needs it.
-    pub(in crate::policy) fn part_holds(
-        &self,
-        rule: &Rule,
-        part: Part<'_>,
-    ) -> Result<bool, RuleError> {
-        if let Some(holds) = self.glance.holds(part.expr, &rule.slots) {
-            return Ok(holds != part.negated);
+    /// Whether the rule's conditions hold, by what `laid` lays out of them where that suffices.
+    pub(in crate::policy) fn hold(&self, rule: &Rule, laid: Laid) -> Result<bool, RuleError> {
+        if !cfg!(feature = "public-cedar")
+            && let Some(holds) = self.glance.holds(laid)
+        {
+            return Ok(holds);
         }
-        self.evaluator().part_holds(rule, part)
-    }
-
-    /// Whether the rule's conditions hold.
-    pub(in crate::policy) fn hold(&self, rule: &Rule) -> Result<bool, RuleError> {
         if cfg!(feature = "public-cedar") {
             return super::public::holds(rule, self.request, self.entities);
         }
-        let Some(conditions) = &rule.conditions else {
-            return Ok(true);
-        };
-        if let Some(holds) = self.glance.holds(conditions, &rule.slots) {
-            return Ok(holds);
-        }
-        self.evaluator().holds(conditions, &rule.slots)
-    }
-
-    fn evaluator(&self) -> &Evaluator<'r> {
-        let evaluator = || Evaluator::new(self.request.clone(), self.entities);
-        self.evaluator.get_or_init(evaluator)
+        self.evaluator
+            .get_or_init(|| Evaluator::new(self.request.clone(), self.entities))
+            .conditions_hold(rule)
     }
 }
 

@@ -7,16 +7,18 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy_core::ast::{
-    BinaryOp, Expr, ExprKind, Literal, PartialValue, SlotEnv, UnaryOp, Value, ValueKind, Var,
-};
+use cedar_policy_core::ast::{Literal, Value, ValueKind};
 use smol_str::SmolStr;
 
-use super::{CedarValue, Entities, Entity, Uid, find};
+use super::{
+    CedarValue, Entities, Entity, Uid, find,
+    layout::{Laid, Layout, Node},
+};
 use crate::policy::evaluate::Request;
 
 /// A request with its principal and resource at hand.
 pub(super) struct Glance<'r> {
+    layout: &'r Layout,
     principal: (&'r Uid, Option<&'r Entity>),
     action: &'r Uid,
     resource: (&'r Uid, Option<&'r Entity>),
@@ -64,6 +66,23 @@ impl<'v> Seen<'v> {
         }
     }
 
+    /// Whether this set has that item; `None` when this is no set, or must be searched to tell.
+    fn contains(self, item: Self) -> Option<bool> {
+        let Self::Value(set) = self else { return None };
+        let ValueKind::Set(set) = set.value_kind() else {
+            return None;
+        };
+        let items = set.fast.as_ref()?;
+        match item {
+            Self::Literal(item) => Some(items.contains(item)),
+            Self::Entity(uid) => {
+                let is_it = |it: &Literal| matches!(it, Literal::EntityUID(it) if **it == *uid);
+                Some(items.iter().any(is_it))
+            }
+            Self::Value(_) => None,
+        }
+    }
+
     fn as_long(self) -> Option<i64> {
         match self {
             Self::Literal(Literal::Long(long)) => Some(*long),
@@ -73,7 +92,7 @@ impl<'v> Seen<'v> {
 }
 
 impl<'r> Glance<'r> {
-    pub(super) fn new(request: &'r Request, entities: &'r Entities) -> Self {
+    pub(super) fn new(layout: &'r Layout, request: &'r Request, entities: &'r Entities) -> Self {
         let Request {
             principal,
             action,
@@ -82,6 +101,7 @@ impl<'r> Glance<'r> {
         } = request;
         let party = |uid: &'r Uid| (uid, find(entities, uid));
         Self {
+            layout,
             principal: party(principal),
             action,
             resource: party(resource),
@@ -90,93 +110,70 @@ impl<'r> Glance<'r> {
         }
     }
 
-    /// Whether the expression holds; `None` when it must be evaluated to tell.
-    pub(super) fn holds(&self, expr: &Expr, slots: &SlotEnv) -> Option<bool> {
-        match expr.expr_kind() {
-            ExprKind::And { left, right } => match self.holds(left, slots)? {
-                true => self.holds(right, slots),
+    /// Whether the conditions hold; `None` when they must be evaluated to tell.
+    pub(super) fn holds(&self, laid: Laid) -> Option<bool> {
+        self.holds_at(laid.0)
+    }
+
+    fn holds_at(&self, at: u32) -> Option<bool> {
+        match self.layout.node(at)? {
+            Node::And(left, right) => match self.holds_at(*left)? {
+                true => self.holds_at(*right),
                 false => Some(false),
             },
-            ExprKind::Or { left, right } => match self.holds(left, slots)? {
+            Node::Or(left, right) => match self.holds_at(*left)? {
                 true => Some(true),
-                false => self.holds(right, slots),
+                false => self.holds_at(*right),
             },
-            ExprKind::If {
-                test_expr,
-                then_expr,
-                else_expr,
-            } => match self.holds(test_expr, slots)? {
-                true => self.holds(then_expr, slots),
-                false => self.holds(else_expr, slots),
+            Node::If(test, then, otherwise) => match self.holds_at(*test)? {
+                true => self.holds_at(*then),
+                false => self.holds_at(*otherwise),
             },
-            ExprKind::UnaryApp {
-                op: UnaryOp::Not,
-                arg,
-            } => self.holds(arg, slots).map(|holds| !holds),
-            ExprKind::BinaryApp { op, arg1, arg2 } => self.relates(*op, arg1, arg2, slots),
-            ExprKind::HasAttr { expr, attr } => self.has(expr, attr, slots),
-            ExprKind::Is { expr, entity_type } => {
-                let entity = self.look(expr, slots)?.as_entity()?;
-                Some(entity.entity_type() == entity_type)
+            Node::Not(of) => self.holds_at(*of).map(|holds| !holds),
+            // Either side may be what fails: then Cedar says how.
+            Node::Equal(left, right) => Some(self.look(*left)?.equals(self.look(*right)?)),
+            Node::Less(left, right) => {
+                Some(self.look(*left)?.as_long()? < self.look(*right)?.as_long()?)
             }
-            ExprKind::Lit(_) | ExprKind::GetAttr { .. } => match self.look(expr, slots)? {
+            Node::LessOrEqual(left, right) => {
+                Some(self.look(*left)?.as_long()? <= self.look(*right)?.as_long()?)
+            }
+            Node::In(left, group) => {
+                let left = self.look(*left)?.as_entity()?;
+                let group = self.look(*group)?.as_entity()?;
+                Some(is_in(left, self.find(left), group))
+            }
+            Node::InAnyOf(left, groups) => {
+                let left = self.look(*left)?.as_entity()?;
+                let entity = self.find(left);
+                // All of them must be entities, also those after the first that fits.
+                let mut any = false;
+                for group in groups {
+                    any |= is_in(left, entity, self.look(*group)?.as_entity()?);
+                }
+                Some(any)
+            }
+            Node::Contains(set, item) => self.look(*set)?.contains(self.look(*item)?),
+            Node::ContextHas(name) => Some(self.context.contains_key(name)),
+            Node::Has(of, name) => self.has(self.look(*of)?, name),
+            Node::Is(of, entity_type) => {
+                let entity = self.look(*of)?.as_entity()?;
+                Some(*entity.entity_type() == **entity_type)
+            }
+            Node::Literal(_)
+            | Node::OfPrincipal(_)
+            | Node::OfResource(_)
+            | Node::OfContext(_)
+            | Node::Of(..) => match self.look(at)? {
                 Seen::Literal(Literal::Bool(holds)) => Some(*holds),
                 _ => None,
             },
-            _ => None,
+            Node::Principal | Node::Action | Node::Resource | Node::Cedars => None,
         }
     }
 
-    /// Whether two sides relate. Either may be what fails: then Cedar says how.
-    fn relates(&self, op: BinaryOp, left: &Expr, right: &Expr, slots: &SlotEnv) -> Option<bool> {
-        let left = self.look(left, slots)?;
-        match op {
-            BinaryOp::Eq => Some(left.equals(self.look(right, slots)?)),
-            BinaryOp::Less => Some(left.as_long()? < self.look(right, slots)?.as_long()?),
-            BinaryOp::LessEq => Some(left.as_long()? <= self.look(right, slots)?.as_long()?),
-            BinaryOp::In => {
-                let left = left.as_entity()?;
-                let entity = self.find(left);
-                let within = |group: &Uid| {
-                    left == group || entity.is_some_and(|entity| entity.is_descendant_of(group))
-                };
-                match right.expr_kind() {
-                    ExprKind::Set(groups) => {
-                        // All of them must be entities, also those after the first that fits.
-                        let mut any = false;
-                        for group in groups.iter() {
-                            any |= within(self.look(group, slots)?.as_entity()?);
-                        }
-                        Some(any)
-                    }
-                    _ => Some(within(self.look(right, slots)?.as_entity()?)),
-                }
-            }
-            BinaryOp::Contains => {
-                let Seen::Value(set) = left else { return None };
-                let ValueKind::Set(set) = set.value_kind() else {
-                    return None;
-                };
-                let items = set.fast.as_ref()?;
-                match self.look(right, slots)? {
-                    Seen::Literal(item) => Some(items.contains(item)),
-                    Seen::Entity(uid) => Some(
-                        items
-                            .iter()
-                            .any(|it| matches!(it, Literal::EntityUID(it) if **it == *uid)),
-                    ),
-                    Seen::Value(_) => None,
-                }
-            }
-            _ => None,
-        }
-    }
-
-    fn has(&self, expr: &Expr, attribute: &str, slots: &SlotEnv) -> Option<bool> {
-        if let ExprKind::Var(Var::Context) = expr.expr_kind() {
-            return Some(self.context.contains_key(attribute));
-        }
-        match self.look(expr, slots)? {
+    fn has(&self, of: Seen<'_>, attribute: &str) -> Option<bool> {
+        match of {
             Seen::Entity(uid) => {
                 let entity = self.find(uid);
                 Some(entity.is_some_and(|entity| entity.get(attribute).is_some()))
@@ -189,30 +186,24 @@ impl<'r> Glance<'r> {
         }
     }
 
-    /// What an expression stands for, unless that is more than a look at something that is there.
-    fn look<'v>(&'v self, expr: &'v Expr, slots: &'v SlotEnv) -> Option<Seen<'v>> {
-        match expr.expr_kind() {
-            ExprKind::Lit(literal) => Some(Seen::literal(literal)),
-            ExprKind::Var(Var::Principal) => Some(Seen::Entity(self.principal.0)),
-            ExprKind::Var(Var::Action) => Some(Seen::Entity(self.action)),
-            ExprKind::Var(Var::Resource) => Some(Seen::Entity(self.resource.0)),
-            ExprKind::Slot(slot) => Some(Seen::Entity(slots.get(slot)?)),
-            ExprKind::GetAttr { expr, attr } => {
-                if let ExprKind::Var(Var::Context) = expr.expr_kind() {
-                    return self.context.get(attr).map(Seen::value);
-                }
-                match self.look(expr, slots)? {
-                    Seen::Entity(uid) => match self.find(uid)?.get(attr)? {
-                        PartialValue::Value(value) => Some(Seen::value(value)),
-                        PartialValue::Residual(_) => None,
-                    },
-                    Seen::Value(value) => match value.value_kind() {
-                        ValueKind::Record(members) => members.get(attr).map(Seen::value),
-                        _ => None,
-                    },
-                    Seen::Literal(_) => None,
-                }
-            }
+    /// What a node stands for, unless that is more than a look at something that is there.
+    fn look(&self, at: u32) -> Option<Seen<'_>> {
+        match self.layout.node(at)? {
+            Node::Literal(literal) => Some(Seen::literal(literal)),
+            Node::Principal => Some(Seen::Entity(self.principal.0)),
+            Node::Action => Some(Seen::Entity(self.action)),
+            Node::Resource => Some(Seen::Entity(self.resource.0)),
+            Node::OfPrincipal(name) => attribute(self.principal.1?, name),
+            Node::OfResource(name) => attribute(self.resource.1?, name),
+            Node::OfContext(name) => self.context.get(name).map(Seen::value),
+            Node::Of(of, name) => match self.look(*of)? {
+                Seen::Entity(uid) => attribute(self.find(uid)?, name),
+                Seen::Value(value) => match value.value_kind() {
+                    ValueKind::Record(members) => members.get(name).map(Seen::value),
+                    _ => None,
+                },
+                Seen::Literal(_) => None,
+            },
             _ => None,
         }
     }
@@ -225,4 +216,12 @@ impl<'r> Glance<'r> {
         }
         find(self.entities, uid)
     }
+}
+
+fn is_in(uid: &Uid, entity: Option<&Entity>, group: &Uid) -> bool {
+    uid == group || entity.is_some_and(|entity| entity.is_descendant_of(group))
+}
+
+fn attribute<'e>(entity: &'e Entity, name: &str) -> Option<Seen<'e>> {
+    super::attribute(entity, name).map(Seen::value)
 }

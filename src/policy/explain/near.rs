@@ -1,7 +1,7 @@
 //! Which permits came nearest to holding.
 
 use super::super::{
-    core::{Conditions, Entities, Entity, Rule, Scope, Uid, find},
+    core::{Entities, Entity, Evaluator, Rule, Scope, Uid, find},
     evaluate::Request,
     set::{Policy, PolicySet},
 };
@@ -21,6 +21,19 @@ pub struct Near<'p> {
 }
 
 impl<'p> Near<'p> {
+    /// As near as its head alone lets it come.
+    fn by_head(policy: &'p Policy, gap: Gap) -> Self {
+        Self {
+            policy,
+            reachable: gap != Gap::Identity,
+            failed: usize::from(gap != Gap::Facts(0)),
+            facts: match gap {
+                Gap::Facts(facts) => facts,
+                Gap::Identity => 0,
+            },
+        }
+    }
+
     fn rank(&self) -> (bool, usize, usize, &'p str) {
         (!self.reachable, self.failed, self.facts, &self.policy.id)
     }
@@ -34,29 +47,23 @@ pub fn nearest<'p>(
     entities: &Entities,
     at_most: usize,
 ) -> Vec<Near<'p>> {
-    let conditions = Conditions::new(request, entities);
     let asked = Asked::new(request, entities);
-    let mut found: Vec<Near<'p>> = Vec::new();
     let permits = policies.policies().iter();
-    for policy in permits.filter(|policy| policy.effect() == Effect::Permit) {
-        let Some(gap) = gap(&policy.rule, &asked) else {
-            continue;
-        };
-        let mut near = Near {
-            policy,
-            reachable: gap != Gap::Identity,
-            failed: usize::from(gap != Gap::Facts(0)),
-            facts: match gap {
-                Gap::Facts(facts) => facts,
-                Gap::Identity => 0,
-            },
-        };
+    let permits = permits.filter(|policy| policy.effect() == Effect::Permit);
+    let mut heads: Vec<Near<'p>> = permits
+        .filter_map(|policy| Some(Near::by_head(policy, gap(&policy.rule, &asked)?)))
+        .collect();
+    // Stable, and policies come in the order of their ids: by rank.
+    heads.sort_by_key(|near| (!near.reachable, near.failed, near.facts));
+    let evaluator = Evaluator::new(request.clone(), entities);
+    let mut found: Vec<Near<'p>> = Vec::new();
+    for mut near in heads {
         let worst = found.last().filter(|_| found.len() >= at_most);
-        // Its conditions can only make it worse.
+        // Conditions can only make it worse, and all that follow.
         if worst.is_some_and(|worst| near.rank() > worst.rank()) {
-            continue;
+            break;
         }
-        near.count(&conditions, worst.map_or(usize::MAX, |worst| worst.failed));
+        near.count(&evaluator, worst.map_or(usize::MAX, |worst| worst.failed));
         let at = found.partition_point(|other| other.rank() < near.rank());
         found.insert(at, near);
         found.truncate(at_most);
@@ -66,14 +73,14 @@ pub fn nearest<'p>(
 
 impl Near<'_> {
     /// Counts its conditions, as long as no more than so many fail.
-    fn count(&mut self, conditions: &Conditions<'_>, at_most: usize) {
+    fn count(&mut self, evaluator: &Evaluator<'_>, at_most: usize) {
         let rule = &self.policy.rule;
         let mut met = true;
         for part in rule.conjuncts() {
             if self.failed > at_most {
                 break;
             }
-            match conditions.part_holds(rule, part) {
+            match evaluator.part_holds(rule, part) {
                 Ok(true) => {}
                 // What stands behind a failed condition may rely on it.
                 Err(_) if !met => {}

@@ -1,20 +1,24 @@
 use std::sync::Arc;
 
-use super::super::{ParsedPolicies, PolicySet, Schema, TextLimits};
+use super::super::{Link, ParsedPolicies, PolicySet, Schema, TextLimits};
+
+mod broken;
 
 const SCHEMA: &str = "
-entity Team, Folder;
+entity Team in [Team];
 entity User, Bot in [Team];
-entity Doc in [Folder];
+entity Folder in [Folder];
+entity Doc, Note in [Folder];
 action any;
-action view, edit in [any] appliesTo { principal: [User, Bot], resource: [Doc] };
+action view, edit in [any] appliesTo { principal: [User, Bot], resource: [Doc, Note] };
 ";
 
-fn policies(text: &str) -> (PolicySet, Schema) {
+fn policies(text: &str, links: &[Link]) -> (PolicySet, Schema) {
     let file: Arc<str> = "all.cedar".into();
     let schema = Schema::parse(&"schema".into(), SCHEMA, "").unwrap();
     let mut faults = Vec::new();
-    let parsed = ParsedPolicies::parse([(&file, text)], TextLimits::default(), &mut faults);
+    let mut parsed = ParsedPolicies::parse([(&file, text)], TextLimits::default(), &mut faults);
+    parsed.link(links, &mut faults);
     assert!(faults.is_empty(), "{faults:?}");
     let set = parsed.validate(|_| Some(text), &schema, 3).unwrap();
     (set, schema)
@@ -22,7 +26,7 @@ fn policies(text: &str) -> (PolicySet, Schema) {
 
 #[track_caller]
 fn check(text: &str, view: usize, edit: usize) {
-    let (set, schema) = policies(text);
+    let (set, schema) = policies(text, &[]);
     let most = ["view", "edit"].map(|name| {
         let action = schema.action(name).unwrap();
         set.most_candidates(&action.uid)

@@ -109,7 +109,7 @@ fn observed(clauses: &str, expected: &[Truth], holds: Result<bool, &'static str>
     let facts = facts.map(|(name, value)| (name.into(), value));
     let known = core::entity(
         principal.clone(),
-        facts.into(),
+        facts,
         Default::default(),
         Default::default(),
     );
