@@ -172,6 +172,9 @@ pub(in crate::policy) fn as_number(value: &CedarValue) -> Option<(Scale, i64)> {
     if let Some(value) = long(value) {
         return Some((Scale::Long, value));
     }
+    if !matches!(value.value_kind(), ValueKind::ExtensionValue(_)) {
+        return None;
+    }
     if let Some(length) = call("toMilliseconds", std::slice::from_ref(value)) {
         return Some((Scale::Duration, long(&length)?));
     }
@@ -227,7 +230,12 @@ fn epoch() -> Option<CedarValue> {
 }
 
 fn call(name: &str, arguments: &[CedarValue]) -> Option<CedarValue> {
-    match function(name)?.call(arguments).ok()? {
+    // A name is read by Cedar's parser, which costs more than the call.
+    static CALLED: LazyLock<[(&str, Option<&ExtensionFunction>); 3]> = LazyLock::new(|| {
+        ["toMilliseconds", "durationSince", "offset"].map(|name| (name, function(name)))
+    });
+    let (_, function) = CALLED.iter().find(|(called, _)| *called == name)?;
+    match (*function)?.call(arguments).ok()? {
         PartialValue::Value(value) => Some(value),
         PartialValue::Residual(_) => None,
     }

@@ -1,7 +1,7 @@
 //! Which permits came nearest to holding.
 
 use super::super::{
-    core::{Entities, Evaluator, Rule, Scope, Uid, find},
+    core::{Entities, Entity, Evaluator, Rule, Scope, Uid, find},
     evaluate::Request,
     set::{Policy, PolicySet},
 };
@@ -47,10 +47,11 @@ pub fn nearest<'p>(
     entities: &Entities,
     at_most: usize,
 ) -> Vec<Near<'p>> {
+    let asked = Asked::new(request, entities);
     let permits = policies.policies().iter();
     let permits = permits.filter(|policy| policy.effect() == Effect::Permit);
     let mut heads: Vec<Near<'p>> = permits
-        .filter_map(|policy| Some(Near::by_head(policy, gap(&policy.rule, request, entities)?)))
+        .filter_map(|policy| Some(Near::by_head(policy, gap(&policy.rule, &asked)?)))
         .collect();
     // Stable, and policies come in the order of their ids: by rank.
     heads.sort_by_key(|near| (!near.reachable, near.failed, near.facts));
@@ -62,7 +63,7 @@ pub fn nearest<'p>(
         if worst.is_some_and(|worst| near.rank() > worst.rank()) {
             break;
         }
-        near.count(&evaluator);
+        near.count(&evaluator, worst.map_or(usize::MAX, |worst| worst.failed));
         let at = found.partition_point(|other| other.rank() < near.rank());
         found.insert(at, near);
         found.truncate(at_most);
@@ -71,10 +72,14 @@ pub fn nearest<'p>(
 }
 
 impl Near<'_> {
-    fn count(&mut self, evaluator: &Evaluator<'_>) {
+    /// Counts its conditions, as long as no more than so many fail.
+    fn count(&mut self, evaluator: &Evaluator<'_>, at_most: usize) {
         let rule = &self.policy.rule;
         let mut met = true;
         for part in rule.conjuncts() {
+            if self.failed > at_most {
+                break;
+            }
             match evaluator.part_holds(rule, part) {
                 Ok(true) => {}
                 // What stands behind a failed condition may rely on it.
@@ -89,6 +94,53 @@ impl Near<'_> {
     }
 }
 
+/// Whom and what a request is about, each looked up once for all policies.
+struct Asked<'q> {
+    principal: Party<'q>,
+    action: Party<'q>,
+    resource: Party<'q>,
+}
+
+struct Party<'q> {
+    uid: &'q Uid,
+    entity: Option<&'q Entity>,
+}
+
+impl<'q> Asked<'q> {
+    fn new(request: &'q Request, entities: &'q Entities) -> Self {
+        let party = |uid| Party::new(uid, entities);
+        Self {
+            principal: party(&request.principal),
+            action: party(&request.action),
+            resource: party(&request.resource),
+        }
+    }
+}
+
+impl<'q> Party<'q> {
+    fn new(uid: &'q Uid, entities: &'q Entities) -> Self {
+        Self {
+            uid,
+            entity: find(entities, uid),
+        }
+    }
+
+    fn is_in(&self, group: &Uid) -> bool {
+        let within = |entity: &Entity| entity.is_descendant_of(group);
+        self.uid == group || self.entity.is_some_and(within)
+    }
+
+    fn fits(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Any => true,
+            Scope::Is(named) => named == self.uid,
+            Scope::In(group) => self.is_in(group),
+            Scope::OfType(kind) => self.uid.entity_type() == kind,
+            Scope::OfTypeIn(kind, group) => self.uid.entity_type() == kind && self.is_in(group),
+        }
+    }
+}
+
 /// What keeps a head from matching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gap {
@@ -99,19 +151,19 @@ enum Gap {
 }
 
 /// `None`: it is about another action, or a slot of it is not filled.
-fn gap(rule: &Rule, request: &Request, entities: &Entities) -> Option<Gap> {
-    if !action_fits(rule, &request.action, entities) {
+fn gap(rule: &Rule, asked: &Asked<'_>) -> Option<Gap> {
+    if !rule.is_for(asked.action.uid, |group| asked.action.is_in(group)) {
         return None;
     }
     let mut facts = 0;
-    for (scope, uid) in [
-        (rule.principal_scope()?, &request.principal),
-        (rule.resource_scope()?, &request.resource),
+    for (scope, party) in [
+        (rule.principal_scope()?, &asked.principal),
+        (rule.resource_scope()?, &asked.resource),
     ] {
         match &scope {
-            _ if fits(&scope, uid, entities) => {}
+            _ if party.fits(&scope) => {}
             Scope::In(_) => facts += 1,
-            Scope::OfTypeIn(kind, _) if uid.entity_type() == kind => facts += 1,
+            Scope::OfTypeIn(kind, _) if party.uid.entity_type() == kind => facts += 1,
             _ => return Some(Gap::Identity),
         }
     }
@@ -120,20 +172,11 @@ fn gap(rule: &Rule, request: &Request, entities: &Entities) -> Option<Gap> {
 
 /// Whether a head's action matches.
 pub(super) fn action_fits(rule: &Rule, action: &Uid, entities: &Entities) -> bool {
-    rule.is_for(action, |group| is_in(action, group, entities))
+    let asked = Party::new(action, entities);
+    rule.is_for(action, |group| asked.is_in(group))
 }
 
 /// Whether an entity is what a head asks for.
 pub(super) fn fits(scope: &Scope, uid: &Uid, entities: &Entities) -> bool {
-    match scope {
-        Scope::Any => true,
-        Scope::Is(named) => named == uid,
-        Scope::In(group) => is_in(uid, group, entities),
-        Scope::OfType(kind) => uid.entity_type() == kind,
-        Scope::OfTypeIn(kind, group) => uid.entity_type() == kind && is_in(uid, group, entities),
-    }
-}
-
-fn is_in(uid: &Uid, group: &Uid, entities: &Entities) -> bool {
-    uid == group || find(entities, uid).is_some_and(|entity| entity.is_descendant_of(group))
+    Party::new(uid, entities).fits(scope)
 }

@@ -100,6 +100,84 @@ fn what_was_compacted_away_is_said_to_be_gone() {
 }
 
 #[test]
+fn a_snapshot_that_was_to_go_stands_for_nothing_behind_it() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Running::open(real(&data)).unwrap();
+    let compact = || {
+        RUNTIME.block_on(store.store.rotate());
+        // The writer rotates before it writes.
+        let written = store.write(&one("x")).unwrap().revision;
+        store.store.compact().unwrap();
+        written
+    };
+    compact();
+    let snapshot = data.path().join("ledger/00000000000000000001.snap");
+    let kept = std::fs::read(&snapshot).unwrap();
+    let between = store.write(&one("a")).unwrap().revision;
+    store.write(&one("b")).unwrap();
+    let last = compact();
+    assert!(!snapshot.exists());
+    // A crash can keep it from being removed.
+    std::fs::write(&snapshot, kept).unwrap();
+    let mut past = Past::open(data.path()).unwrap();
+    let gone = "record 2 is asked for, and it has nothing older than record 4";
+    check(&mut past, &between, Err(gone));
+    check(&mut past, &last, Ok(&["a", "b", "x"]));
+    store.end().unwrap();
+}
+
+#[test]
+fn what_is_compacted_away_while_it_is_read_is_never_told_wrong() {
+    /// How far back is asked.
+    const BACK: usize = 60;
+    let data = tempfile::tempdir().unwrap();
+    let store = Running::open(real(&data)).unwrap();
+    let written = std::sync::Mutex::new(vec![(store.store.pin().revision().clone(), vec![])]);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    let (told, gone) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut past = Past::open(data.path()).unwrap();
+            let (mut told, mut gone, mut left) = (0, 0, BACK + 1);
+            for n in 0_usize.. {
+                // Once more round them all at the end.
+                left -= usize::from(is_over.load(relaxed));
+                if left == 0 {
+                    break;
+                }
+                let (revision, expected) = {
+                    let written = written.lock().unwrap();
+                    let back = n * 7 % BACK;
+                    written[written.len().saturating_sub(1 + back)].clone()
+                };
+                match past.version(revision.as_str()) {
+                    Ok(version) => {
+                        assert_eq!(ids(&version), expected);
+                        told += 1;
+                    }
+                    Err(NotPast::Compacted { .. }) => gone += 1,
+                    Err(why) => panic!("{why}"),
+                }
+            }
+            (told, gone)
+        });
+        for n in 0..400 {
+            let revision = store.write(&one(&format!("e{}", n % 50))).unwrap().revision;
+            let now = ids(&store.store.pin());
+            written.lock().unwrap().push((revision, now));
+            if n % 40 == 39 {
+                RUNTIME.block_on(store.store.rotate());
+                store.store.compact().unwrap();
+            }
+        }
+        is_over.store(true, relaxed);
+        reader.join().unwrap()
+    });
+    assert!(told > 0 && gone > 0, "{told} told, {gone} gone");
+    store.end().unwrap();
+}
+
+#[test]
 fn a_revision_that_a_restore_has_undone_is_none_of_this_ledger() {
     let data = tempfile::tempdir().unwrap();
     let store = Running::open(real(&data)).unwrap();
