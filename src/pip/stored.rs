@@ -412,3 +412,6 @@ fn does_not_fit(key: &Key, why: &Refusal) -> Refusal {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;
