@@ -30,6 +30,8 @@ pub(super) struct Index {
     actions: Map<Uid, Table>,
     /// The conditions, in the order in which they are met.
     layout: Layout,
+    /// Where there each policy's own are.
+    laid: Vec<Laid>,
 }
 
 /// The entities and types that heads name, as numbers: a request looks each of its own up once.
@@ -129,19 +131,26 @@ impl Index {
 
     /// Lays out the conditions of policies that are met together side by side.
     fn lay_out(&mut self, policies: &[Policy]) {
-        let mut laid: Map<u32, Laid> = Map::default();
+        self.laid = vec![Laid::default(); policies.len()];
         let tables = std::iter::once(&mut self.any_action).chain(self.actions.values_mut());
         let entries = tables
             .flat_map(|table| table.policies.values_mut())
             .flatten();
         for entry in entries {
-            let policy = usize::try_from(entry.policy).ok();
-            let Some(policy) = policy.and_then(|n| policies.get(n)) else {
+            let n = usize::try_from(entry.policy).unwrap_or(usize::MAX);
+            let (Some(policy), Some(laid)) = (policies.get(n), self.laid.get_mut(n)) else {
                 continue;
             };
-            let lay = || self.layout.add(&policy.rule);
-            entry.gist.laid = *laid.entry(entry.policy).or_insert_with(lay);
+            if *laid == Laid::default() {
+                *laid = self.layout.add(&policy.rule);
+            }
+            entry.gist.laid = *laid;
         }
+    }
+
+    /// Where in the layout a policy's conditions are.
+    pub(super) fn laid(&self, policy: usize) -> Laid {
+        self.laid.get(policy).copied().unwrap_or_default()
     }
 
     /// The conditions that [`Gist`]s refer to.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     annotations::{AllowedLint, Annotations},
-    core::{self, Body, Entities, Invalid, Layout, PolicyValidator, Rule, Uid},
+    core::{self, Body, Entities, Invalid, Laid, Layout, PolicyValidator, Rule, Uid},
     fault::{Fault, Lines, Place},
     guard::TextLimits,
     index::{Gist, Index},
@@ -329,6 +329,12 @@ impl PolicySet {
         let at = |n: u32| self.policies.get(usize::try_from(n).ok()?);
         let policies = found.into_iter();
         policies.filter_map(move |(n, gist)| Some((at(n)?, gist)))
+    }
+
+    /// The policies, each with where in the layout its conditions are.
+    pub(super) fn laid(&self) -> impl Iterator<Item = (&Policy, Laid)> {
+        let policies = self.policies.iter().enumerate();
+        policies.map(|(n, policy)| (policy, self.index.laid(n)))
     }
 
     /// The conditions that a [`Gist`] refers to.

@@ -39,11 +39,17 @@ impl<'r> Conditions<'r> {
         }
     }
 
+    /// Whether the conditions that are laid out there hold; `None` when they must be evaluated to tell.
+    pub(in crate::policy) fn at_a_glance(&self, laid: Laid) -> Option<bool> {
+        match cfg!(feature = "public-cedar") {
+            true => None,
+            false => self.glance.holds(laid),
+        }
+    }
+
     /// Whether the rule's conditions hold, by what `laid` lays out of them where that suffices.
     pub(in crate::policy) fn hold(&self, rule: &Rule, laid: Laid) -> Result<bool, RuleError> {
-        if !cfg!(feature = "public-cedar")
-            && let Some(holds) = self.glance.holds(laid)
-        {
+        if let Some(holds) = self.at_a_glance(laid) {
             return Ok(holds);
         }
         if cfg!(feature = "public-cedar") {

@@ -1,7 +1,7 @@
 //! Which permits came nearest to holding.
 
 use super::super::{
-    core::{Entities, Entity, Evaluator, Rule, Scope, Uid, find},
+    core::{Conditions, Entities, Entity, Evaluator, Laid, Rule, Scope, Uid, find},
     evaluate::Request,
     set::{Policy, PolicySet},
 };
@@ -34,6 +34,15 @@ impl<'p> Near<'p> {
         }
     }
 
+    /// At best, when one of its conditions fails.
+    fn failing_once_more(&self) -> Self {
+        Self {
+            failed: self.failed + 1,
+            facts: self.facts + 1,
+            ..*self
+        }
+    }
+
     fn rank(&self) -> (bool, usize, usize, &'p str) {
         (!self.reachable, self.failed, self.facts, &self.policy.id)
     }
@@ -48,22 +57,32 @@ pub fn nearest<'p>(
     at_most: usize,
 ) -> Vec<Near<'p>> {
     let asked = Asked::new(request, entities);
-    let permits = policies.policies().iter();
-    let permits = permits.filter(|policy| policy.effect() == Effect::Permit);
-    let mut heads: Vec<Near<'p>> = permits
-        .filter_map(|policy| Some(Near::by_head(policy, gap(&policy.rule, &asked)?)))
+    let permits = policies.laid();
+    let permits = permits.filter(|(policy, _)| policy.effect() == Effect::Permit);
+    let mut heads: Vec<(Near<'p>, Laid)> = permits
+        .filter_map(|(policy, laid)| {
+            Some((Near::by_head(policy, gap(&policy.rule, &asked)?), laid))
+        })
         .collect();
     // Stable, and policies come in the order of their ids: by rank.
-    heads.sort_by_key(|near| (!near.reachable, near.failed, near.facts));
+    heads.sort_by_key(|(near, _)| (!near.reachable, near.failed, near.facts));
+    let conditions = Conditions::new(policies.layout(), request, entities);
     let evaluator = Evaluator::new(request.clone(), entities);
     let mut found: Vec<Near<'p>> = Vec::new();
-    for mut near in heads {
+    for (mut near, laid) in heads {
         let worst = found.last().filter(|_| found.len() >= at_most);
+        let is_too_far = |near: &Near<'_>| worst.is_some_and(|worst| near.rank() > worst.rank());
         // Conditions can only make it worse, and all that follow.
-        if worst.is_some_and(|worst| near.rank() > worst.rank()) {
+        if is_too_far(&near) {
             break;
         }
-        near.count(&evaluator, worst.map_or(usize::MAX, |worst| worst.failed));
+        let holds = conditions.at_a_glance(laid);
+        if holds == Some(false) && is_too_far(&near.failing_once_more()) {
+            continue;
+        }
+        if holds != Some(true) {
+            near.count(&evaluator, worst.map_or(usize::MAX, |worst| worst.failed));
+        }
         let at = found.partition_point(|other| other.rank() < near.rank());
         found.insert(at, near);
         found.truncate(at_most);

@@ -132,12 +132,14 @@ fn what_is_compacted_away_while_it_is_read_is_never_told_wrong() {
     const BACK: usize = 60;
     let data = tempfile::tempdir().unwrap();
     let store = Running::open(real(&data)).unwrap();
-    let written = std::sync::Mutex::new(vec![(store.store.pin().revision().clone(), vec![])]);
-    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let written = vec![(store.store.pin().revision().clone(), vec![])];
+    let written = Arc::new(std::sync::Mutex::new(written));
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let relaxed = std::sync::atomic::Ordering::Relaxed;
-    let (told, gone) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let mut past = Past::open(data.path()).unwrap();
+    let reader = RUNTIME.spawn_blocking({
+        let (written, is_over) = (Arc::clone(&written), Arc::clone(&is_over));
+        let mut past = Past::open(data.path()).unwrap();
+        move || {
             let (mut told, mut gone, mut left) = (0, 0, BACK + 1);
             for n in 0_usize.. {
                 // Once more round them all at the end.
@@ -160,19 +162,19 @@ fn what_is_compacted_away_while_it_is_read_is_never_told_wrong() {
                 }
             }
             (told, gone)
-        });
-        for n in 0..400 {
-            let revision = store.write(&one(&format!("e{}", n % 50))).unwrap().revision;
-            let now = ids(&store.store.pin());
-            written.lock().unwrap().push((revision, now));
-            if n % 40 == 39 {
-                RUNTIME.block_on(store.store.rotate());
-                store.store.compact().unwrap();
-            }
         }
-        is_over.store(true, relaxed);
-        reader.join().unwrap()
     });
+    for n in 0..400 {
+        let revision = store.write(&one(&format!("e{}", n % 50))).unwrap().revision;
+        let now = ids(&store.store.pin());
+        written.lock().unwrap().push((revision, now));
+        if n % 40 == 39 {
+            RUNTIME.block_on(store.store.rotate());
+            store.store.compact().unwrap();
+        }
+    }
+    is_over.store(true, relaxed);
+    let (told, gone) = RUNTIME.block_on(reader).unwrap();
     assert!(told > 0 && gone > 0, "{told} told, {gone} gone");
     store.end().unwrap();
 }
