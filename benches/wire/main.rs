@@ -3,7 +3,8 @@
 //! `cargo bench --bench wire` measures the program that `cargo build` makes of the bench profile;
 //! `WIRE_DOORWARD=target/release/doorward` another. The server has core 0, the load core 1: run it on
 //! a machine that has nothing else to do. `WIRE_SECONDS` (5) is the time for each row, `WIRE_POLICIES`
-//! (10000) the size of the bundle, `WIRE_ROWS` a part of the names of the rows to run.
+//! (10000) the size of the bundle, `WIRE_ROWS` a part of the names of the rows to run; with
+//! `WIRE_ONE_THREAD` the other server runs on a single-threaded runtime.
 //!
 //! The load is a client of its own over `h2`: `h2load` sends one body only, and answers to one
 //! question say little of a server with caches. Every answer is read, and counted as what it says.

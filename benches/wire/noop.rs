@@ -11,7 +11,7 @@ use doorward::proto::v1::{
 };
 use futures_util::{Stream, StreamExt as _};
 use prost::Message as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Builder};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
@@ -19,6 +19,9 @@ use tonic::{Request, Response, Status, Streaming, transport::Server};
 pub(crate) const ROLE: &str = "--no-op";
 /// Where it is told what to answer.
 pub(crate) const ANSWER: &str = "WIRE_ANSWER";
+
+/// When set, it runs on one thread alone: what that would gain anyone.
+const ONE_THREAD: &str = "WIRE_ONE_THREAD";
 
 struct NoOp {
     answer: CheckResponse,
@@ -77,10 +80,11 @@ impl DecisionService for NoOp {
 pub(crate) fn serve() {
     let answer = STANDARD.decode(env::var(ANSWER).unwrap()).unwrap();
     let answer = CheckResponse::decode(&answer[..]).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let mut runtime = match env::var_os(ONE_THREAD) {
+        None => Builder::new_multi_thread(),
+        Some(_) => Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         eprintln!("gRPC {}", listener.local_addr().unwrap());

@@ -126,7 +126,7 @@ impl Segment {
             path: self.path.clone(),
             source,
         };
-        let mut bytes = match fs::read(&self.path) {
+        let (header, rest) = match self.read() {
             // It was put away since it was found.
             Err(why) if why.kind() == io::ErrorKind::NotFound && !self.sealed => {
                 return Self {
@@ -138,8 +138,7 @@ impl Segment {
             }
             read => read.map_err(failed)?,
         };
-        let before = chain_before(&self.path, &bytes)?;
-        let rest = bytes.split_off(HEADER);
+        let before = chain_before(&self.path, &header)?;
         let bytes = match self.sealed {
             false => rest,
             true => {
@@ -154,6 +153,17 @@ impl Segment {
             before,
             bytes,
         })
+    }
+
+    /// Its header, as far as it is there, and what comes after it.
+    fn read(&self) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let mut file = fs::File::open(&self.path)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        let (mut header, mut rest) = (Vec::new(), Vec::with_capacity(len));
+        let of_header = u64::try_from(HEADER).unwrap_or(u64::MAX);
+        (&mut file).take(of_header).read_to_end(&mut header)?;
+        file.read_to_end(&mut rest)?;
+        Ok((header, rest))
     }
 
     /// Where its records stand, by its index; `None` without one.

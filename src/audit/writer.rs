@@ -37,7 +37,7 @@ const BATCH: usize = 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a group is gathered where nobody waits for it: a turn of its own for each record costs
 /// more than writing it.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(1);
 /// Counts of strangers that wait for a disk that fails, in seconds.
 const CARRIED: usize = 60;
 /// Subjects whose denies are counted within one second.

@@ -17,8 +17,8 @@ use crate::{
     store::{self, Directory, Key},
 };
 
-/// Entities that a view keeps built.
-const BUILT: u64 = 100_000;
+/// Entities that a view keeps built, of some 3 KB each.
+const BUILT: u64 = 60_000;
 /// How deep a hierarchy of both stores may be; each of them alone is bounded when it is written.
 const MAX_DEPTH: usize = 130;
 /// For how many it has room from the beginning.
