@@ -18,7 +18,7 @@ use std::{
 
 use super::{
     health::Health,
-    version::{Filling, Version},
+    version::{Directory, Version},
 };
 use crate::ledger::{Chain, Epoch, record::Revocation};
 use entries::{ENTITY, FORMAT, POSITION, Position, REVOCATION, read_key, read_value, sum};
@@ -169,7 +169,7 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
     };
     version.revocations.restored = position.restored.clone();
     let mut total = 0_u64;
-    let mut here: Option<(Arc<str>, Filling)> = None;
+    let mut here: Option<(Arc<str>, Directory)> = None;
     for entry in db.iter() {
         let (key, value) = entry.map_err(text)?;
         let Some((kind, rest)) = key.split_first() else {
@@ -182,10 +182,10 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
                 if here.as_ref().is_none_or(|(name, _)| **name != *bundle)
                     && let Some((name, done)) = here.replace((bundle.into(), Default::default()))
                 {
-                    version.directories.insert_mut(name, done.done());
+                    version.directories.insert_mut(name, done);
                 }
-                if let Some((_, filling)) = &mut here {
-                    filling.add(key, stored);
+                if let Some((_, directory)) = &mut here {
+                    directory.set(&key, Some(Arc::new(stored)));
                 }
             }
             REVOCATION => {
@@ -198,7 +198,7 @@ fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
         total = total.wrapping_add(sum(&key, &value));
     }
     if let Some((name, done)) = here {
-        version.directories.insert_mut(name, done.done());
+        version.directories.insert_mut(name, done);
     }
     match total == position.sum {
         true => Ok(Some((version, position))),

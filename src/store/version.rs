@@ -1,6 +1,10 @@
 //! One state of everything that is stored.
 
-use std::{fmt, ops::Bound, sync::Arc};
+use std::{
+    fmt,
+    ops::Bound,
+    sync::{Arc, OnceLock},
+};
 
 use rpds::HashTrieMapSync;
 use smol_str::SmolStr;
@@ -30,14 +34,8 @@ pub struct Version {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     entities: HashTrieMapSync<Key, Arc<Stored>>,
-    order: Order,
-}
-
-/// A directory that is being filled, before anyone has it.
-#[derive(Debug, Default)]
-pub(super) struct Filling {
-    entities: HashTrieMapSync<Key, Arc<Stored>>,
-    keys: Vec<Key>,
+    /// Made when someone first asks for it, which no decision does, and kept from then on.
+    order: Arc<OnceLock<Order>>,
 }
 
 /// Names a stored entity: its full type name, and its id.
@@ -106,28 +104,13 @@ impl fmt::Debug for Version {
     }
 }
 
-impl Filling {
-    /// Adds an entity; it costs least when they come in the order of their keys.
-    pub(super) fn add(&mut self, key: Key, stored: Stored) {
-        self.keys.push(key.clone());
-        self.entities.insert_mut(key, Arc::new(stored));
-    }
-
-    pub(super) fn done(self) -> Directory {
-        Directory {
-            entities: self.entities,
-            order: Order::of(self.keys),
-        }
-    }
-}
-
 impl FromIterator<(Key, Stored)> for Directory {
     fn from_iter<I: IntoIterator<Item = (Key, Stored)>>(entities: I) -> Self {
-        let mut filling = Filling::default();
+        let mut directory = Self::default();
         for (key, stored) in entities {
-            filling.add(key, stored);
+            directory.set(&key, Some(Arc::new(stored)));
         }
-        filling.done()
+        directory
     }
 }
 
@@ -163,7 +146,7 @@ impl Directory {
 
     /// Every entity, in the order of their keys.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (&Key, &Arc<Stored>)> {
-        let keys = self.order.onward(Bound::Unbounded);
+        let keys = self.order().onward(Bound::Unbounded);
         keys.filter_map(|key| Some((key, self.get(key)?)))
     }
 
@@ -183,7 +166,7 @@ impl Directory {
             (None, Some(first)) => Bound::Included(first),
             (None, None) => Bound::Unbounded,
         };
-        let keys = self.order.onward(begin);
+        let keys = self.order().onward(begin);
         let of_type = keys.take_while(|key| type_name.is_none_or(|name| key.type_name == name));
         let found = of_type.filter_map(|key| {
             let stored = self.get(key)?;
@@ -192,18 +175,28 @@ impl Directory {
         found.take(limit).collect()
     }
 
+    /// The keys in their order; of a million it takes a second, once.
+    fn order(&self) -> &Order {
+        let make = || Order::of(self.entities.keys().cloned().collect());
+        self.order.get_or_init(make)
+    }
+
     /// Puts an entity in its place, or takes it away.
     pub(super) fn set(&mut self, key: &Key, stored: Option<Arc<Stored>>) {
+        let order = Arc::make_mut(&mut self.order).get_mut();
         match stored {
             Some(stored) => {
-                if !self.entities.contains_key(key) {
-                    self.order.add(key);
+                if let Some(order) = order
+                    && !self.entities.contains_key(key)
+                {
+                    order.add(key);
                 }
                 self.entities.insert_mut(key.clone(), stored);
             }
             None => {
-                if self.entities.remove_mut(key) {
-                    self.order.remove(key);
+                let was_there = self.entities.remove_mut(key);
+                if let Some(order) = order.filter(|_| was_there) {
+                    order.remove(key);
                 }
             }
         }
