@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    io, iter,
+    io,
     path::PathBuf,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 use tokio::{
     sync::mpsc,
     task,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::{
@@ -35,9 +35,6 @@ use crate::{
 const BATCH: usize = 1024;
 /// How often the counts of strangers are written, and unsynced records synced.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a group is gathered where nobody waits for it: a turn of its own for each record costs
-/// more than writing it.
-const GATHER: Duration = Duration::from_millis(1);
 /// Counts of strangers that wait for a disk that fails, in seconds.
 const CARRIED: usize = 60;
 /// Subjects whose denies are counted within one second.
@@ -142,11 +139,6 @@ impl Writer {
                     self.parts.records.close();
                 }
                 count = self.parts.records.recv_many(&mut batch, BATCH) => {
-                    if count > 0 && !draining && self.parts.config.mode == AuditMode::BestEffort {
-                        sleep(GATHER).await;
-                        let more = iter::from_fn(|| self.parts.records.try_recv().ok());
-                        batch.extend(more.take(BATCH));
-                    }
                     self = self.off_thread(std::mem::take(&mut batch), count == 0).await?;
                     if count == 0 {
                         let closed = self.parts.log.close();
