@@ -79,7 +79,7 @@ static READER: LazyLock<Principal> = LazyLock::new(|| {
         unreachable!("an object")
     };
     let claims = suppose("dev", claims, now()).expect("claims");
-    Principal::of_claims(&RULES, claims).expect("a user")
+    Principal::of_claims(&*RULES, claims).expect("a user")
 });
 
 fn clock() -> Timestamp {
@@ -129,7 +129,7 @@ fn decided(request: &CanonicalRequest) -> Result<(Outcome, String), String> {
         caller: None,
         peer: None,
     };
-    let decided = decide(&RULES, &READER, asked, now());
+    let decided = decide(&*RULES, &READER, asked, now());
     decided
         .map(|it| (it.decision.outcome, format!("{:?}", it.decision)))
         .map_err(|refusal| refusal.to_string())
