@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Dice, Shape};
+use common::{Shape, dice::Dice};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use doorward::{
     authn::suppose,

@@ -1,6 +1,9 @@
 //! Bundles of any size in which every request meets a known number of candidates, and what asks them.
 #![expect(dead_code, reason = "each bench uses its part")]
 
+#[expect(clippy::indexing_slicing, reason = "a bench that panics has failed")]
+#[path = "../../tests/it/oracle/dice.rs"]
+pub(crate) mod dice;
 pub(crate) mod kit;
 
 use std::fmt::Write;
@@ -130,24 +133,5 @@ pub(crate) fn doc(id: &str, group: usize) -> EntityFacts {
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
         parents: vec![EntityRef::new("Folder", format!("f{group}"))],
-    }
-}
-
-/// A stream of numbers that look random and are the same in every run.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `bound` (SplitMix64).
-    pub(crate) fn roll(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let bound = u64::try_from(bound.max(1)).unwrap();
-        usize::try_from((it ^ (it >> 31)) % bound).unwrap()
     }
 }

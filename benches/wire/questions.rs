@@ -11,7 +11,9 @@ use doorward::{
 use prost::bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::common::{
-    Dice, Shape, doc,
+    Shape,
+    dice::Dice,
+    doc,
     kit::{message, token},
 };
 

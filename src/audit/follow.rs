@@ -8,6 +8,7 @@ use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt as _};
 use super::{
     decode::{Passed, Told, needed, told},
     files::{AuditFiles, Segment},
+    scan::segments,
 };
 use crate::ledger::{Frame, HEADER, LogError, NoFrame, read_frame};
 
@@ -73,7 +74,7 @@ impl Follower {
     /// [`LogError`] when the log's folder cannot be read.
     pub fn at_open(files: AuditFiles) -> Result<Self, LogError> {
         let mut follower = Self::after(files, 0);
-        if let Some(open) = follower.segments()?.last() {
+        if let Some(open) = segments(&follower.files)?.last() {
             follower.next = open.first;
         }
         Ok(follower)
@@ -130,7 +131,7 @@ impl Follower {
 
     /// Opens the segment that has the next record, or the first behind it.
     fn begin(&mut self, found: &mut Vec<Followed>) -> Result<bool, LogError> {
-        let segments = self.segments()?;
+        let segments = segments(&self.files)?;
         let holding = segments.iter().rev().find(|it| it.first <= self.next);
         let Some(segment) = holding.or(segments.first()) else {
             return Ok(false);
@@ -142,7 +143,7 @@ impl Follower {
 
     /// Goes on in the segment behind the open one, once that has ended.
     fn go_on(&mut self, found: &mut Vec<Followed>) -> Result<bool, LogError> {
-        let segments = self.segments()?;
+        let segments = segments(&self.files)?;
         let Some(open) = &mut self.open else {
             return Ok(true);
         };
@@ -163,11 +164,6 @@ impl Follower {
             found.push(Followed::Missing(first - self.next));
             self.next = first;
         }
-    }
-
-    fn segments(&self) -> Result<Vec<Segment>, LogError> {
-        let listed = self.files.segments();
-        listed.map_err(LogError::io("list", self.files.dir()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     decode::{RefusedClass, Told, told_alone},
     files::{AuditFiles, Records, Segment},
-    scan::scan,
+    scan::{scan, segments},
     terms::{Field, of_class, span, terms},
 };
 use crate::{
@@ -120,9 +120,7 @@ fn has_all(wanted: &[(Field, &str)], terms: impl FnOnce(&mut dyn FnMut(Field, &s
 /// # Errors
 /// [`LogError`] when a file cannot be read.
 pub fn find(files: &AuditFiles, id: DecisionId) -> Result<Option<Told>, LogError> {
-    let segments = files
-        .segments()
-        .map_err(LogError::io("list", files.dir()))?;
+    let segments = segments(files)?;
     let bytes = id.as_bytes();
     // What is asked about happened lately, as a rule.
     for segment in segments.iter().rev() {

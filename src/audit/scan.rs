@@ -124,7 +124,8 @@ pub fn page_back(
     Ok(page)
 }
 
-fn segments(files: &AuditFiles) -> Result<Vec<Segment>, LogError> {
+/// The segments of a log, the oldest first.
+pub(super) fn segments(files: &AuditFiles) -> Result<Vec<Segment>, LogError> {
     let listed = files.segments();
     listed.map_err(LogError::io("list", files.dir()))
 }

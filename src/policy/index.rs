@@ -106,7 +106,7 @@ impl Index {
                 gist: Gist {
                     effect: policy.effect(),
                     laid: Laid::default(),
-                    reads_now: policy.reads_now,
+                    reads_now: policy.rule.reads_now(),
                     challenges: policy.challenge().is_some(),
                 },
             };

@@ -28,8 +28,6 @@ pub struct Policy {
     pub(super) rule: Rule,
     /// Where in its file Cedar's places count from.
     pub(super) base: usize,
-    /// Whether its conditions may depend on `context.now`.
-    pub(super) reads_now: bool,
 }
 
 impl Policy {
@@ -37,7 +35,6 @@ impl Policy {
         Self {
             id,
             place_text: format!("{}:{}", place.file, place.line).into(),
-            reads_now: rule.reads_now(),
             place,
             base,
             annotations,

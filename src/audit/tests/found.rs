@@ -39,15 +39,7 @@ async fn old_segments_go_once_the_log_says_so_and_never_while_held() {
             hold,
             ..mode(AuditMode::Required)
         };
-        let log = kept.open(&config, RealDisk);
-        let (end, ended) = oneshot::channel::<()>();
-        let writing = log.writer.run(async { ended.await.unwrap() });
-        let sealing = async {
-            log.sealer.run(async {}).await;
-            end.send(()).unwrap();
-        };
-        let (ran, ()) = tokio::join!(writing, sealing);
-        ran.unwrap();
+        put_away(kept.open(&config, RealDisk)).await;
         kept.files().segments().unwrap().len()
     };
     assert_eq!(run(true).await, 3);

@@ -48,15 +48,7 @@ async fn left(kept: &Kept) -> usize {
         keep_bytes: Some(1),
         ..mode(AuditMode::Required)
     };
-    let log = kept.open_at(&config, || start() + 31 * MINUTE);
-    let (end, ended) = oneshot::channel::<()>();
-    let writing = log.writer.run(async { ended.await.unwrap() });
-    let sealing = async {
-        log.sealer.run(async {}).await;
-        end.send(()).unwrap();
-    };
-    let (ran, ()) = tokio::join!(writing, sealing);
-    ran.unwrap();
+    put_away(kept.open_at(&config, || start() + 31 * MINUTE)).await;
     verify(&kept.files(), None, None).unwrap();
     kept.files().segments().unwrap().len()
 }

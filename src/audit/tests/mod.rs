@@ -104,6 +104,18 @@ fn record_of(name: &str, resource: &str) -> Record {
     }
 }
 
+/// Puts away what ended, and removes what may go.
+async fn put_away(log: DecisionLog) {
+    let (end, ended) = oneshot::channel::<()>();
+    let writing = log.writer.run(async { ended.await.unwrap() });
+    let sealing = async {
+        log.sealer.run(async {}).await;
+        end.send(()).unwrap();
+    };
+    let (ran, ()) = tokio::join!(writing, sealing);
+    ran.unwrap();
+}
+
 fn denied() -> Record {
     let outcome = RecordOutcome::Decision {
         outcome: Outcome::Deny,

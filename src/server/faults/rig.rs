@@ -188,9 +188,14 @@ impl Fixture {
     }
 }
 
-/// Waits where a fault is injected, which no async function does.
-pub(super) fn wait<T>(work: impl Future<Output = T>) -> T {
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
+/// Waits where a fault is injected, which no async function does; on a thread of its own, since on
+/// this one it would take the wake-ups of whoever is asking meanwhile.
+pub(super) fn wait<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| runtime.block_on(work));
+        waiting.join().unwrap()
+    })
 }
 
 /// A gateway that is known by its secret, and a service that is known by its token.

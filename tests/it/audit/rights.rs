@@ -3,8 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use doorward::{
-    authn::DevIssuer,
-    config::{Config, KeySource, ListenAddress, Sources},
+    config::{Config, ListenAddress, Sources},
     model::EntityRef,
     proto::v1::{
         CheckRequest, Entity, NamedQuestion,
@@ -16,6 +15,7 @@ use doorward::{
 use tonic::transport::Endpoint;
 
 use super::*;
+use crate::fit::kit::issuer_with_keys;
 
 const FILES: &[(&str, &str)] = &[
     (
@@ -36,13 +36,7 @@ fn configuration(root: &Path) -> Config {
             fs::write(root.join(bundle).join(name), text).unwrap();
         }
     }
-    let issuer = DevIssuer::open(&root.join("issuer"))
-        .unwrap()
-        .issuer_config();
-    let KeySource::Inline(keys) = &issuer.keys else {
-        panic!("{:?}", issuer.keys)
-    };
-    fs::write(root.join("keys.json"), keys).unwrap();
+    issuer_with_keys(root);
     let caller = |name: &str, more: &str| {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
         let digest: String = digest

@@ -6,7 +6,7 @@ use std::{
 
 use doorward::{
     authn::{DevIssuer, Mint},
-    config::{Config, KeySource, ListenAddress, Sources},
+    config::{Config, IssuerConfig, KeySource, ListenAddress, Sources},
     model::{EntityRef, SignedDuration},
     proto::v1::{
         CheckRequest, NamedQuestion,
@@ -56,6 +56,18 @@ fn write_bundle(root: &Path) {
     }
 }
 
+/// The issuer of `root/issuer`, whose keys are then in `root/keys.json`.
+pub(crate) fn issuer_with_keys(root: &Path) -> IssuerConfig {
+    let issuer = DevIssuer::open(&root.join("issuer"))
+        .unwrap()
+        .issuer_config();
+    let KeySource::Inline(keys) = &issuer.keys else {
+        panic!("{:?}", issuer.keys)
+    };
+    fs::write(root.join("keys.json"), keys).unwrap();
+    issuer
+}
+
 /// The configuration of a server with the bundle and these further lines: of development, or one
 /// that trusts the issuer of `root/issuer`.
 pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, String> {
@@ -68,13 +80,7 @@ pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, Stri
     }
     toml.push_str(extra);
     if !dev {
-        let issuer = DevIssuer::open(&root.join("issuer"))
-            .unwrap()
-            .issuer_config();
-        let KeySource::Inline(keys) = &issuer.keys else {
-            panic!("{:?}", issuer.keys)
-        };
-        fs::write(root.join("keys.json"), keys).unwrap();
+        let issuer = issuer_with_keys(root);
         toml.push_str(&format!(
             "\n[[issuer]]\nname = \"corp\"\nissuer = \"{}\"\naudiences = {:?}\n\
              algorithms = [\"ES256\"]\njwks_file = \"keys.json\"\n",
