@@ -11,7 +11,7 @@ use super::sources::{Source, Sources};
 use crate::{
     model::{EntityFacts, EntityRef, JsonLimits, Members, Value, parse_json},
     policy::{
-        Fault, Schema,
+        Fault, Map, Schema,
         core::{self, CedarValue, Entity, TypeName, Uid},
         typed_members,
     },
@@ -28,7 +28,7 @@ pub(crate) const MAX_ANCESTORS: usize = 1_000;
 /// Entities by name, each listing all of its ancestors.
 #[derive(Debug, Default)]
 pub struct EntityStore {
-    entities: HashMap<Uid, Arc<Entity>>,
+    entities: Map<Uid, Arc<Entity>>,
 }
 
 impl EntityStore {
@@ -77,7 +77,7 @@ impl EntityStore {
                 Err(message) => faults.push(fault("entity", n, &message)),
             }
         }
-        let mut entities = HashMap::new();
+        let mut entities = Map::default();
         for (uid, entity) in &typed {
             match ancestors(uid, &typed) {
                 Ok(ancestors) => {
@@ -119,6 +119,7 @@ impl Typed {
             .map_err(|fault| fault.message)?;
         let at = |fault: crate::policy::TypeFault| fault.violation(&uid.to_string()).to_string();
         let attributes = typed_members(&facts.attributes, &def.attributes, schema).map_err(at)?;
+        let attributes: BTreeMap<_, _> = attributes.into_iter().collect();
         for (attribute, member) in &def.attributes.members {
             let owner = sources.of_attribute(name, attribute);
             match attributes.contains_key(attribute) {

@@ -1,14 +1,14 @@
 //! Who owns which fact: each has one source, and a fact from elsewhere is refused.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fmt,
 };
 
 use serde::Deserialize;
 
 use super::raw::{RawElse, RawEntity, RawOwner};
-use crate::policy::{Schema, core::TypeName};
+use crate::policy::{Map, Schema, Set, core::TypeName};
 
 /// Where a fact about an entity comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -38,18 +38,18 @@ impl fmt::Display for Source {
 /// The source of every fact that the schema allows.
 #[derive(Debug, Default)]
 pub struct Sources {
-    types: HashMap<TypeName, TypeSources>,
+    types: Map<TypeName, TypeSources>,
     /// Types whose entities, or one of whose ancestors, the directory says something of.
-    in_directory: HashSet<TypeName>,
+    in_directory: Set<TypeName>,
 }
 
 #[derive(Debug)]
 struct TypeSources {
     source: Source,
-    attributes: HashMap<String, Source>,
+    attributes: Map<String, Source>,
     /// Attributes whose stored value stands where their owner states none.
-    stored_else: HashSet<String>,
-    parents: HashMap<TypeName, Source>,
+    stored_else: Set<String>,
+    parents: Map<TypeName, Source>,
 }
 
 /// Who owns the facts about entities of one type.
@@ -67,7 +67,7 @@ impl Sources {
         principals: &HashSet<TypeName>,
         stored: &HashSet<TypeName>,
     ) -> Result<Self, Vec<(Option<usize>, String)>> {
-        let mut types: HashMap<TypeName, TypeSources> = HashMap::new();
+        let mut types: Map<TypeName, TypeSources> = Map::default();
         let mut faults = Vec::new();
         for (n, table) in tables.into_iter().enumerate() {
             match compile_one(table, schema, principals, stored) {
@@ -95,9 +95,9 @@ impl Sources {
         for (name, _) in schema.entity_types() {
             types.entry(name.clone()).or_insert_with(|| TypeSources {
                 source: default_source(name, principals, stored),
-                attributes: HashMap::new(),
-                stored_else: HashSet::new(),
-                parents: HashMap::new(),
+                attributes: Map::default(),
+                stored_else: Set::default(),
+                parents: Map::default(),
             });
         }
         match faults.is_empty() {
@@ -176,7 +176,7 @@ impl Owners<'_> {
     }
 }
 
-fn in_directory(types: &HashMap<TypeName, TypeSources>, schema: &Schema) -> HashSet<TypeName> {
+fn in_directory(types: &Map<TypeName, TypeSources>, schema: &Schema) -> Set<TypeName> {
     let says = |sources: &TypeSources| {
         let apart = sources.attributes.values().chain(sources.parents.values());
         apart
@@ -215,7 +215,7 @@ fn compile_one(
         .and_then(|name| Some((name, schema.entity_type(name)?)))
         .ok_or_else(|| format!("the schema has no entity type `{}`", table.type_name))?;
     let mut attributes = BTreeMap::new();
-    let mut stored_else = HashSet::new();
+    let mut stored_else = Set::default();
     for (attribute, owner) in table.attributes {
         if !def.attributes.members.contains_key(attribute.as_str()) {
             return Err(format!("type `{name}` has no attribute `{attribute}`"));
@@ -234,7 +234,7 @@ fn compile_one(
         };
         attributes.insert(attribute, source);
     }
-    let mut parents = HashMap::new();
+    let mut parents = Map::default();
     for (parent, source) in table.parents {
         match schema.type_name(&parent) {
             Some(parent) if def.ancestors.contains(parent) => {

@@ -85,7 +85,7 @@ pub struct Decision {
     /// Why.
     pub cause: Cause,
     /// The policies that determined the outcome, in the order of their ids.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<Arc<Reason>>,
     /// Policies whose evaluation failed, in the order of their ids.
     pub errors: Vec<EvaluationFault>,
     /// What the caller must do along with an allow.

@@ -1,6 +1,6 @@
 //! What the decision log keeps.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     BundleName, CallerName, Cause, Decision, DecisionId, Digest, EvaluationFault, Evidence, Face,
@@ -90,7 +90,7 @@ pub enum RecordOutcome {
         /// Why.
         cause: Cause,
         /// The policies that determined it.
-        reasons: Vec<Reason>,
+        reasons: Vec<Arc<Reason>>,
         /// Policies that failed.
         errors: Vec<EvaluationFault>,
         /// What was demanded of the caller.

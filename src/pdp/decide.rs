@@ -99,7 +99,9 @@ fn conclude_within(
 ) -> Option<Decision> {
     let decision = if action.principals.contains(who.uid().entity_type()) {
         let strict = snapshot.strict_errors;
-        let found = evaluate_within(&snapshot.policies, request, entities, strict, expired)?;
+        let party = who.party_in(entities);
+        let policies = &snapshot.policies;
+        let found = evaluate_within(policies, request, entities, party, strict, expired)?;
         let cacheable_for = match found.reads_now {
             true => SignedDuration::ZERO,
             false => cacheable_for(snapshot, who, now),

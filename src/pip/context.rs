@@ -12,21 +12,22 @@ use crate::{
     },
     policy::{
         ActionDef, Member, RecordType, Standard, Type,
-        core::{self, CedarValue},
-        missing_member, typed_members,
+        core::{self, CedarValue, Uid},
+        missing_members, typed_members,
     },
 };
 
 type Context = BTreeMap<SmolStr, CedarValue>;
 
-/// Builds the context that the action declares.
+/// Builds the context that the action declares; with the entities that it refers to, which are those
+/// that its asker named.
 pub(super) fn build(
     snapshot: &Snapshot,
     action: &ActionDef,
     who: &Principal,
     asked: Asked<'_>,
     now: Timestamp,
-) -> Result<Context, Refusal> {
+) -> Result<(Context, Vec<Uid>), Refusal> {
     for name in asked.context.keys() {
         if Standard::named(name).is_some() {
             let message = "is supplied by Doorward alone";
@@ -37,8 +38,13 @@ pub(super) fn build(
             ));
         }
     }
-    let mut context = typed_members(asked.context, &action.context, &snapshot.schema)
+    let stated = typed_members(asked.context, &action.context, &snapshot.schema)
         .map_err(|fault| Refusal::Malformed(vec![fault.violation("context")]))?;
+    let mut named = Vec::new();
+    let mut refer =
+        |value: &CedarValue| core::references(value, &mut |uid| named.push(uid.clone()));
+    stated.iter().for_each(|(_, value)| refer(value));
+    let mut context: Context = stated.into_iter().collect();
     let undeclared = match asked.question {
         Question::Named(named) if !action.context.members.contains_key("action") => {
             named.properties.keys().next()
@@ -58,6 +64,9 @@ pub(super) fn build(
         };
         match value {
             Some(value) => {
+                if standard == Some(Standard::Action) {
+                    refer(&value);
+                }
                 context.insert(name.clone(), value);
             }
             None if standard.is_some() && member.required => {
@@ -71,8 +80,9 @@ pub(super) fn build(
             None => {}
         }
     }
-    match missing_member(&context, &action.context) {
-        None => Ok(context),
+    let missing = missing_members(context.keys(), &action.context).next();
+    match missing {
+        None => Ok((context, named)),
         Some(name) => Err(Refusal::Malformed(vec![Violation {
             field: format!("context.{name}"),
             code: "missing_member",
@@ -123,8 +133,9 @@ fn action(
 ) -> Result<Option<CedarValue>, Refusal> {
     let members = typed_members(&named.properties, declared, &snapshot.schema)
         .map_err(|fault| Refusal::Malformed(vec![fault.violation("action.properties")]))?;
-    Ok(match missing_member(&members, declared) {
-        None => Some(core::record(members)),
+    let missing = missing_members(members.iter().map(|(name, _)| name), declared).next();
+    Ok(match missing {
+        None => Some(core::record(members.into_iter().collect())),
         Some(_) => None,
     })
 }
@@ -218,7 +229,8 @@ fn texts(
         })?;
         members.extend(found.map(|text| (name.clone(), core::string(&text))));
     }
-    Ok(match missing_member(&members, declared) {
+    let missing = missing_members(members.keys(), declared).next();
+    Ok(match missing {
         None => Some(core::record(members)),
         Some(_) => None,
     })

@@ -1,9 +1,6 @@
 //! What a request states about entities, held to the schema and to who owns which fact.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt::Display,
-};
+use std::{collections::HashSet, fmt::Display, sync::Arc};
 
 use smol_str::SmolStr;
 
@@ -13,8 +10,8 @@ use crate::{
     model::{EntityFacts, EntityRef, Refusal, Value},
     policy::{
         EntityTypeDef,
-        core::{self, CedarValue, TypeName, Uid},
-        read, typed_members,
+        core::{self, CedarValue, Entity, TypeName, Uid},
+        missing_members, read, typed_members,
     },
 };
 
@@ -22,7 +19,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Stated {
     pub(super) uid: Uid,
-    pub(super) attributes: BTreeMap<SmolStr, CedarValue>,
+    /// In the order of their names.
+    pub(super) attributes: Vec<(SmolStr, CedarValue)>,
     pub(super) parents: HashSet<Uid>,
 }
 
@@ -34,13 +32,24 @@ impl Stated {
         source: Source,
         root: &dyn Display,
     ) -> Result<Self, Refusal> {
-        let (def, uid) = entity_name(snapshot, &facts.uid, root)?;
+        let named = entity_name(snapshot, &facts.uid, root)?;
+        Self::read_of(snapshot, named, facts, source, root)
+    }
+
+    /// The same of an entity whose type and name were found already.
+    fn read_of(
+        snapshot: &Snapshot,
+        (def, uid): (&EntityTypeDef, Uid),
+        facts: &EntityFacts,
+        source: Source,
+        root: &dyn Display,
+    ) -> Result<Self, Refusal> {
         let owners = snapshot.sources.owners(&def.name);
         let attributes = typed_members(&facts.attributes, &def.attributes, &snapshot.schema)
             .map_err(|fault| {
                 Refusal::Malformed(vec![fault.violation(&format!("{root}.attributes"))])
             })?;
-        for name in attributes.keys() {
+        for (name, _) in &attributes {
             let owner = owners.of_attribute(name);
             if owner != source {
                 return Err(not_owned(
@@ -76,7 +85,7 @@ impl Stated {
     pub(super) fn bare(uid: Uid) -> Self {
         Self {
             uid,
-            attributes: BTreeMap::new(),
+            attributes: Vec::new(),
             parents: HashSet::new(),
         }
     }
@@ -97,21 +106,29 @@ impl Stated {
             return Ok(());
         };
         let owners = snapshot.sources.owners(&def.name);
-        for (name, member) in &def.attributes.members {
-            if member.required
-                && !self.attributes.contains_key(name)
-                && owners.of_attribute(name) == source
-                && !is_stored_else(snapshot, &self.uid, name)
-            {
-                let message = format!("is required of every `{}`", def.name);
-                return Err(Refusal::malformed(
-                    format!("{root}.attributes.{name}"),
-                    "missing_member",
-                    message,
-                ));
-            }
+        let stated = self.attributes.iter().map(|(name, _)| name);
+        let its_own = |name: &&SmolStr| {
+            owners.of_attribute(name) == source && !is_stored_else(snapshot, &self.uid, name)
+        };
+        match missing_members(stated, &def.attributes).find(its_own) {
+            None => Ok(()),
+            Some(name) => Err(Refusal::malformed(
+                format!("{root}.attributes.{name}"),
+                "missing_member",
+                format!("is required of every `{}`", def.name),
+            )),
         }
-        Ok(())
+    }
+
+    /// The entity as far as it is stated: with its parents, and nothing above them.
+    pub(super) fn into_entity(self) -> Arc<Entity> {
+        let nothing_above = HashSet::new();
+        Arc::new(core::entity(
+            self.uid,
+            self.attributes,
+            self.parents,
+            nothing_above,
+        ))
     }
 }
 
@@ -119,71 +136,106 @@ impl Stated {
 #[derive(Debug)]
 pub(super) struct Overlay<'p> {
     known: Known<'p>,
-    principal: &'p Stated,
-    /// By the request; about the principal too, where others own facts about it.
-    stated: BTreeMap<Uid, Stated>,
+    principal: &'p Arc<Entity>,
+    /// By the request, in the order of their names; about the principal too, where others own facts
+    /// about it.
+    stated: Vec<Arc<Entity>>,
+    /// The types of those of whom parents are stated.
+    joined: Vec<TypeName>,
 }
 
 impl<'p> Overlay<'p> {
     /// What the principal's own side states, over what is stored.
-    pub(super) fn new(known: Known<'p>, principal: &'p Stated) -> Self {
-        Self {
+    pub(super) fn new(known: Known<'p>, principal: &'p Arc<Entity>) -> Self {
+        let mut overlay = Self {
             known,
             principal,
-            stated: BTreeMap::new(),
-        }
+            stated: Vec::new(),
+            joined: Vec::new(),
+        };
+        overlay.note_parents(principal);
+        overlay
     }
 
     /// Whether the request states something about an entity.
     pub(super) fn is_stated(&self, uid: &Uid) -> bool {
-        self.stated.contains_key(uid)
+        self.by_request(uid).is_some()
     }
 
     /// Whether the request states more of an entity than that it is one.
     pub(super) fn adds_facts(&self, uid: &Uid) -> bool {
-        let facts = |it: &Stated| !it.attributes.is_empty() || !it.parents.is_empty();
-        self.stated.get(uid).is_some_and(facts)
+        let facts = |it: &Entity| it.attrs_len() > 0 || it.parents().next().is_some();
+        self.by_request(uid).is_some_and(|it| facts(it))
     }
 
-    /// Whether a parent of an entity is stated, so that what is stored below it lacks that one.
+    /// Whether a parent of an entity is stated.
     pub(super) fn adds_parents(&self, uid: &Uid) -> bool {
         self.parents(uid).next().is_some()
     }
 
+    /// Whether a parent of an ancestor of an entity is stated, which is then not among its ancestors.
+    pub(super) fn adds_ancestors(&self, entity: &Entity) -> bool {
+        let schema = &self.known.snapshot.schema;
+        let def = schema.entity_type(entity.uid().entity_type());
+        // A look at the types spares one at each of the ancestors.
+        let may_be_above = |joined| def.is_none_or(|def| def.ancestors.contains(joined));
+        self.joined.iter().any(may_be_above) && entity.ancestors().any(|it| self.adds_parents(it))
+    }
+
     /// The attributes that are stated of an entity.
     pub(super) fn attributes(&self, uid: &Uid) -> impl Iterator<Item = (&SmolStr, &CedarValue)> {
-        self.about(uid).flat_map(|stated| &stated.attributes)
+        self.about(uid).flat_map(|stated| core::attributes(stated))
     }
 
     /// The parents that are stated of an entity.
     pub(super) fn parents(&self, uid: &Uid) -> impl Iterator<Item = &Uid> {
-        self.about(uid).flat_map(|stated| &stated.parents)
+        self.about(uid).flat_map(|stated| stated.parents())
     }
 
-    fn about(&self, uid: &Uid) -> impl Iterator<Item = &Stated> {
-        let own = (self.principal.uid == *uid).then_some(self.principal);
-        self.stated.get(uid).into_iter().chain(own)
+    /// Whatever is stated about an entity, by the request and by its own side.
+    pub(super) fn about(&self, uid: &Uid) -> impl Iterator<Item = &Arc<Entity>> {
+        let own = (self.principal.uid() == uid).then_some(self.principal);
+        self.by_request(uid).into_iter().chain(own)
     }
 
-    /// Adds what the request states about an entity.
+    fn by_request(&self, uid: &Uid) -> Option<&Arc<Entity>> {
+        self.stated.get(self.place_of(uid).ok()?)
+    }
+
+    fn place_of(&self, uid: &Uid) -> Result<usize, usize> {
+        self.stated.binary_search_by(|it| it.uid().cmp(uid))
+    }
+
+    fn note_parents(&mut self, stated: &Entity) {
+        let its_type = stated.uid().entity_type();
+        if stated.parents().next().is_some() && !self.joined.contains(its_type) {
+            self.joined.push(its_type.clone());
+        }
+    }
+
+    /// Adds what the request states about an entity of this type and name.
     pub(super) fn state(
         &mut self,
         snapshot: &Snapshot,
+        named: (&EntityTypeDef, Uid),
         facts: &EntityFacts,
         root: &dyn Display,
-    ) -> Result<Uid, Refusal> {
-        let stated = Stated::read(snapshot, facts, Source::Request, root)?;
+    ) -> Result<(), Refusal> {
+        let stated = Stated::read_of(snapshot, named, facts, Source::Request, root)?;
         stated.require(snapshot, Source::Request, root)?;
-        let uid = stated.uid.clone();
-        if self.stated.insert(uid.clone(), stated).is_some() {
-            let message = format!("entity `{uid}` is stated twice");
-            return Err(Refusal::malformed(
-                root.to_string(),
-                "duplicate_entity",
-                message,
-            ));
-        }
-        Ok(uid)
+        self.add(stated, root)
+    }
+
+    fn add(&mut self, stated: Stated, root: &dyn Display) -> Result<(), Refusal> {
+        let entity = stated.into_entity();
+        let Err(place) = self.place_of(entity.uid()) else {
+            let message = format!("entity `{}` is stated twice", entity.uid());
+            let root = root.to_string();
+            return Err(Refusal::malformed(root, "duplicate_entity", message));
+        };
+        self.note_parents(&entity);
+        self.stated.insert(place, entity);
+        Ok(())
     }
 
     /// Takes what a URL says of the resource: a check wherever someone else states or owns the fact,
@@ -215,7 +267,7 @@ impl<'p> Overlay<'p> {
                     });
                 }
             } else {
-                stated.attributes.insert(name.clone(), value);
+                stated.attributes.push((name.clone(), value));
             }
         }
         for parent in &matched.parents {
@@ -231,15 +283,16 @@ impl<'p> Overlay<'p> {
             }
         }
         if !declared {
+            stated.attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
             stated.require(snapshot, Source::Request, &root)?;
-            self.stated.insert(resource.clone(), stated);
+            self.add(stated, &root)?;
         }
         Ok(())
     }
 
     /// Whether an entity is known to have an attribute of this value.
     fn knows_attribute(&self, uid: &Uid, name: &str, value: &CedarValue) -> Result<bool, Refusal> {
-        let mut stated = self.about(uid).filter_map(|it| it.attributes.get(name));
+        let mut stated = self.about(uid).filter_map(|it| core::attribute(it, name));
         if let Some(stated) = stated.next() {
             return Ok(stated == value);
         }

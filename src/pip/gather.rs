@@ -9,10 +9,7 @@ use super::{
 };
 use crate::{
     model::{Refusal, Timestamp},
-    policy::{
-        Request,
-        core::{self, Entities},
-    },
+    policy::{Request, core::Entities},
 };
 
 /// A question in Cedar's terms with all that is needed to decide it.
@@ -43,11 +40,8 @@ pub fn gather<'s>(
     let snapshot = known.snapshot;
     let mut overlay = Overlay::new(known, who.stated());
     let resolved = question::resolve(snapshot, who, asked, &mut overlay)?;
-    let context = context::build(snapshot, resolved.action, who, asked, now)?;
-    let mut roots = vec![who.uid().clone(), resolved.resource.clone()];
-    for value in context.values() {
-        core::references(value, &mut |uid| roots.push(uid.clone()));
-    }
+    let (context, mut roots) = context::build(snapshot, resolved.action, who, asked, now)?;
+    roots.extend([who.uid().clone(), resolved.resource.clone()]);
     let request = Request {
         principal: who.uid().clone(),
         action: resolved.action.uid.clone(),

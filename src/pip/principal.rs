@@ -17,7 +17,8 @@ use crate::{
     bundle::{PrincipalRule, Snapshot, Source},
     model::{Claims, EntityFacts, EntityRef, Refusal, Rejection, RejectionCode, Timestamp, Value},
     policy::{
-        core::{CedarValue, Entity, Uid},
+        Party,
+        core::{self, CedarValue, Entities, Entity, Uid},
         read,
     },
 };
@@ -30,9 +31,12 @@ const MAX_PARENTS: usize = 1_000;
 /// It holds for the snapshot and the directory that it was made by, since its entity has what those
 /// store of it and of its ancestors. Nothing of a request is in it, so requests of one subject may share it.
 pub struct Principal {
-    stated: Stated,
-    /// What its own side states and what is stored, with all ancestors.
+    /// What its own side states.
+    stated: Arc<Entity>,
+    /// The same and what is stored, with all ancestors.
     entity: Arc<Entity>,
+    /// What that is to the heads of the snapshot's policies.
+    party: Party,
     name: EntityRef,
     claims: Option<Arc<Claims>>,
     /// `context.token` and `context.actor`, made when an action first asks for them.
@@ -61,7 +65,9 @@ impl Principal {
         })?;
         let uid = subject_id(rule, &claims, snapshot)?;
         let stated = Stated {
-            attributes: attributes(rule, &uid, &claims, snapshot)?,
+            attributes: attributes(rule, &uid, &claims, snapshot)?
+                .into_iter()
+                .collect(),
             parents: parents(rule, &claims, snapshot)?,
             uid,
         };
@@ -119,10 +125,12 @@ impl Principal {
         claims: Option<Arc<Claims>>,
         anonymous: bool,
     ) -> Result<Self, Refusal> {
-        let id: &str = stated.uid.eid().as_ref();
+        let stated = stated.into_entity();
+        let entity = slice::of_principal(known, &stated)?;
         Ok(Self {
-            entity: slice::of_principal(known, &stated)?,
-            name: EntityRef::new(stated.type_name().to_string(), id),
+            party: known.snapshot.policies.party(entity.uid(), Some(&entity)),
+            name: core::stated_uid(entity.uid()),
+            entity,
             stated,
             claims,
             token: OnceLock::new(),
@@ -132,13 +140,19 @@ impl Principal {
     }
 
     /// What its own side states of it.
-    pub(super) fn stated(&self) -> &Stated {
+    pub(super) fn stated(&self) -> &Arc<Entity> {
         &self.stated
     }
 
     /// Its entity where the request states nothing of it or of its ancestors.
     pub(super) fn shared(&self) -> &Arc<Entity> {
         &self.entity
+    }
+
+    /// What it is to the heads of its snapshot's policies, if it is in a slice as it is by itself.
+    pub fn party_in(&self, slice: &Entities) -> Option<&Party> {
+        let found = slice.get(self.uid())?;
+        std::ptr::eq(found, Arc::as_ptr(&self.entity)).then_some(&self.party)
     }
 
     /// `context.token`.
@@ -163,24 +177,20 @@ impl Principal {
 
     /// The principal's entity.
     pub fn uid(&self) -> &Uid {
-        &self.stated.uid
+        self.entity.uid()
     }
 
     /// The entity in words, for people who try out a mapping; it shows personal data.
     pub fn describe(&self) -> String {
-        let Stated {
-            uid,
-            attributes,
-            parents,
-        } = &self.stated;
-        let mut parents: Vec<String> = parents.iter().map(ToString::to_string).collect();
+        let uid = self.uid();
+        let parents = self.stated.parents();
+        let mut parents: Vec<String> = parents.map(ToString::to_string).collect();
         parents.sort();
         let parents = match parents.is_empty() {
             true => String::new(),
             false => format!(" in [{}]", parents.join(", ")),
         };
-        let attributes: Vec<String> = attributes
-            .iter()
+        let attributes: Vec<String> = core::attributes(&self.stated)
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
         match attributes.is_empty() {

@@ -52,7 +52,9 @@ pub(super) fn resolve<'s>(
         });
     }
     for (n, facts) in asked.entities.iter().enumerate() {
-        overlay.state(snapshot, facts, &format_args!("entities.{n}"))?;
+        let at = format_args!("entities.{n}");
+        let named = entity_name(snapshot, &facts.uid, &at)?;
+        overlay.state(snapshot, named, facts, &at)?;
     }
     match asked.question {
         Question::Named(named) => resolve_named(snapshot, named, overlay),
@@ -84,7 +86,8 @@ fn resolve_named<'s>(
     let stated = !named.resource.attributes.is_empty() || !named.resource.parents.is_empty();
     // The facts may stand with the resource or among the entities, not in both.
     if stated || !overlay.is_stated(&resource) {
-        overlay.state(snapshot, &named.resource, &"resource")?;
+        let of_type = (resource_type, resource.clone());
+        overlay.state(snapshot, of_type, &named.resource, &"resource")?;
     }
     Ok(Resolved { action, resource })
 }

@@ -182,18 +182,13 @@ pub fn asked_again(facts: &AskedFacts) -> Result<Question, Refusal> {
 impl Principal {
     /// What is kept of the subject.
     pub fn facts(&self) -> SubjectFacts {
-        let Stated {
-            uid,
-            attributes,
-            parents,
-        } = self.stated();
-        let attributes = attributes.iter();
-        let mut parents: Vec<EntityRef> = parents.iter().map(core::stated_uid).collect();
+        let stated = self.stated();
+        let mut parents: Vec<EntityRef> = stated.parents().map(core::stated_uid).collect();
         parents.sort();
         SubjectFacts {
             entity: EntityFacts {
-                uid: core::stated_uid(uid),
-                attributes: attributes
+                uid: core::stated_uid(stated.uid()),
+                attributes: core::attributes(stated)
                     .map(|(name, value)| (name.to_string(), core::stated(value)))
                     .collect(),
                 parents,

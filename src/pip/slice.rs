@@ -5,10 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    facts::{Overlay, Stated},
-    stored::Known,
-};
+use super::{facts::Overlay, stored::Known};
 use crate::{
     bundle::MAX_ANCESTORS,
     model::Refusal,
@@ -59,8 +56,7 @@ pub(super) fn slice(
         open = next;
     }
     let known = found.into_values().flatten();
-    core::entities(known.chain([Arc::clone(action)]))
-        .map_err(|detail| Refusal::Unavailable { detail })
+    Ok(Entities::new(known.chain([Arc::clone(action)])))
 }
 
 /// One entity with all of its ancestors.
@@ -75,10 +71,7 @@ fn seen(
         false => stored.get(uid)?,
     };
     match complete {
-        Some(entity)
-            if !overlay.adds_facts(uid)
-                && !entity.ancestors().any(|it| overlay.adds_parents(it)) =>
-        {
+        Some(entity) if !overlay.adds_facts(uid) && !overlay.adds_ancestors(&entity) => {
             Ok(Some(entity))
         }
         None if !overlay.is_stated(uid) => Ok(None),
@@ -90,17 +83,30 @@ fn seen(
 ///
 /// # Errors
 /// As of [`build`].
-pub(super) fn of_principal(stored: Known<'_>, stated: &Stated) -> Result<Arc<Entity>, Refusal> {
-    build(stored, &Overlay::new(stored, stated), &stated.uid)
+pub(super) fn of_principal(
+    stored: Known<'_>,
+    stated: &Arc<Entity>,
+) -> Result<Arc<Entity>, Refusal> {
+    build(stored, &Overlay::new(stored, stated), stated.uid())
 }
 
 /// Unites what is stored and stated of an entity, each fact by its one owner, and closes its
-/// hierarchy.
+/// hierarchy. What one side alone states, and nothing is known above, is whole as it is.
 ///
 /// # Errors
 /// [`Refusal::Malformed`] when it is its own ancestor, [`Refusal::TooLarge`] for too many ancestors.
 fn build(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Entity>, Refusal> {
     let entity = stored.get(uid)?;
+    let mut stated = overlay.about(uid);
+    if let (None, Some(only), None) = (&entity, stated.next(), stated.next()) {
+        let mut is_whole = true;
+        for parent in only.parents() {
+            is_whole &= parent != uid && parents(stored, overlay, parent)?.is_empty();
+        }
+        if is_whole {
+            return Ok(Arc::clone(only));
+        }
+    }
     let stored_of_it = entity.iter().flat_map(|entity| core::attributes(entity));
     // Where both are there, the latter stands.
     let attributes = stored_of_it

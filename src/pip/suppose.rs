@@ -22,7 +22,7 @@ use crate::{
     model::{Question, Refusal, Timestamp},
     policy::{
         ActionDef, Change, Edit, Request, Root, Supposed,
-        core::{self, CedarValue, Entity, Uid},
+        core::{self, CedarValue, Entities, Entity, Uid},
         edited,
     },
 };
@@ -58,7 +58,7 @@ impl<'s> Supposing<'s> {
         let snapshot = stored.snapshot;
         let mut overlay = Overlay::new(stored, who.stated());
         let resolved = question::resolve(snapshot, who, asked, &mut overlay)?;
-        let context = context::build(snapshot, resolved.action, who, asked, now)?;
+        let (context, _) = context::build(snapshot, resolved.action, who, asked, now)?;
         Ok(Self {
             stored,
             snapshot,
@@ -127,7 +127,7 @@ impl<'s> Supposing<'s> {
             }
         }
         let action = Arc::clone(&self.action.entity);
-        let entities = core::entities(found.into_values().chain([action])).ok()?;
+        let entities = Entities::new(found.into_values().chain([action]));
         Some(Supposed {
             changes: changes.to_vec(),
             request,

@@ -167,7 +167,9 @@ fn fits(value: &CedarValue, ty: &Type, schema: &Schema) -> bool {
                 let member = record.members.get(name);
                 member.is_some_and(|member| fits(value, &member.ty, schema))
             };
-            let complete = super::missing_member(members, record).is_none();
+            let complete = super::missing_members(members.keys(), record)
+                .next()
+                .is_none();
             complete && members.iter().all(declared)
         }),
         // Comparisons are between equal types, as strict validation has it.

@@ -6,12 +6,11 @@ use smol_str::SmolStr;
 
 use super::{
     core::{CedarValue, Conditions, Entities, RuleError, Uid},
-    index::Gist,
+    index::{Gist, Party},
     set::{Policy, PolicySet},
 };
 use crate::model::{
-    Cause, Challenge, Decision, Effect, EvaluationFault, Obligation, Outcome, Reason,
-    SignedDuration,
+    Cause, Challenge, Decision, Effect, EvaluationFault, Obligation, Outcome, SignedDuration,
 };
 
 /// A question in Cedar's terms.
@@ -47,20 +46,22 @@ pub fn evaluate(
     strict_errors: bool,
 ) -> Evaluation {
     let mut found = Found::default();
-    found.add_all(policies, &request, entities, &|| false);
+    found.add_all(policies, &request, entities, None, &|| false);
     found.conclude(strict_errors)
 }
 
-/// The same, unless `expired` says between two policies that there is no time left.
+/// The same, unless `expired` says between two policies that there is no time left. `principal` is what
+/// the principal's entity is to `policies`, where that was found out before.
 pub fn evaluate_within(
     policies: &PolicySet,
     request: &Request,
     entities: &Entities,
+    principal: Option<&Party>,
     strict_errors: bool,
     expired: Expired<'_>,
 ) -> Option<Evaluation> {
     let mut found = Found::default();
-    let whole = found.add_all(policies, request, entities, expired);
+    let whole = found.add_all(policies, request, entities, principal, expired);
     whole.then(|| found.conclude(strict_errors))
 }
 
@@ -88,15 +89,19 @@ impl<'p> Found<'p> {
         policies: &'p PolicySet,
         request: &Request,
         entities: &Entities,
+        principal: Option<&Party>,
         expired: Expired<'_>,
     ) -> bool {
-        let Request {
-            principal,
-            action,
-            resource,
-            ..
-        } = request;
-        let matching = policies.matching(principal, action, resource, entities);
+        let party = |uid| policies.party(uid, entities.get(uid));
+        let found_out;
+        let principal = match principal {
+            Some(known) => known,
+            None => {
+                found_out = party(&request.principal);
+                &found_out
+            }
+        };
+        let matching = policies.matching(principal, &request.action, &party(&request.resource));
         let conditions = Conditions::new(policies.layout(), request, entities);
         for (n, (policy, gist)) in matching.enumerate() {
             if n > 0 && n.is_multiple_of(BETWEEN_LOOKS) && expired() {
@@ -145,7 +150,10 @@ impl<'p> Found<'p> {
         let decision = Decision {
             outcome,
             cause,
-            reasons: determining.iter().map(|policy| reason(policy)).collect(),
+            reasons: determining
+                .iter()
+                .map(|policy| Arc::clone(&policy.reason))
+                .collect(),
             obligations: match outcome {
                 Outcome::Allow => determining
                     .iter()
@@ -172,16 +180,6 @@ fn first_challenge(policies: &[&Policy]) -> Option<Challenge> {
     policies
         .iter()
         .find_map(|policy| policy.challenge().cloned())
-}
-
-fn reason(policy: &Policy) -> Reason {
-    Reason {
-        policy_id: Arc::clone(&policy.id),
-        effect: policy.effect(),
-        reason: policy.annotations.reason.clone(),
-        advice: policy.annotations.advice.clone(),
-        place: Arc::clone(&policy.place_text),
-    }
 }
 
 fn obligation(policy: &Policy) -> Option<Obligation> {
@@ -232,7 +230,8 @@ mod tests {
             looked.set(looked.get() + 1);
             looked.get() > looks
         };
-        let found = evaluate_within(&policies, &request, &Entities::new(), true, &expired);
+        let entities = Entities::default();
+        let found = evaluate_within(&policies, &request, &entities, None, true, &expired);
         let reasons = found.map(|it| it.decision.reasons.len());
         assert_eq!((reasons, looked.get()), expected);
     }

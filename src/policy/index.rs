@@ -6,10 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use foldhash::fast::RandomState;
-
 use super::{
-    core::{ActionScope, Entities, Entity, Laid, Layout, Scope, TypeName, Uid, find},
+    Map,
+    core::{ActionScope, Entity, Laid, Laying, Layout, Scope, TypeName, Uid},
     schema::Schema,
     set::Policy,
 };
@@ -17,8 +16,6 @@ use crate::model::Effect;
 
 #[cfg(test)]
 mod tests;
-
-type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// The policies of a set by what their heads ask for; each is named by its position.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +40,7 @@ struct Names {
 
 /// Policies by what their heads ask of principal and resource.
 #[derive(Clone, Debug, Default)]
-struct Table {
-    /// What any head asks of the principal, so that nothing else is looked for.
-    principals: HashSet<Key, RandomState>,
-    resources: HashSet<Key, RandomState>,
-    policies: Map<(Key, Key), Vec<Entry>>,
-}
+struct Table(Map<Key, Map<Key, Vec<Entry>>>);
 
 /// Something that a principal or resource can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,10 +123,12 @@ impl Index {
 
     /// Lays out the conditions of policies that are met together side by side.
     fn lay_out(&mut self, policies: &[Policy]) {
+        let mut laying = Laying::default();
         self.laid = vec![Laid::default(); policies.len()];
         let tables = std::iter::once(&mut self.any_action).chain(self.actions.values_mut());
         let entries = tables
-            .flat_map(|table| table.policies.values_mut())
+            .flat_map(|table| table.0.values_mut())
+            .flat_map(Map::values_mut)
             .flatten();
         for entry in entries {
             let n = usize::try_from(entry.policy).unwrap_or(usize::MAX);
@@ -142,10 +136,11 @@ impl Index {
                 continue;
             };
             if *laid == Laid::default() {
-                *laid = self.layout.add(&policy.rule);
+                *laid = laying.add(&policy.rule);
             }
             entry.gist.laid = *laid;
         }
+        self.layout = laying.done();
     }
 
     /// Where in the layout a policy's conditions are.
@@ -158,19 +153,21 @@ impl Index {
         &self.layout
     }
 
+    /// What an entity is to the heads of these policies.
+    pub(super) fn party(&self, uid: &Uid, entity: Option<&Entity>) -> Party {
+        self.names.party(uid, entity)
+    }
+
     /// The policies whose heads match, in their own order.
     pub(super) fn matching(
         &self,
-        principal: &Uid,
+        principal: &Party,
         action: &Uid,
-        resource: &Uid,
-        entities: &Entities,
+        resource: &Party,
     ) -> Vec<(u32, Gist)> {
-        let principal = self.names.party(principal, find(entities, principal));
-        let resource = self.names.party(resource, find(entities, resource));
         let mut found = Vec::new();
         for table in std::iter::once(&self.any_action).chain(self.actions.get(action)) {
-            table.collect(&principal, &resource, &mut found);
+            table.collect(principal, resource, &mut found);
         }
         found.sort_unstable_by_key(|(policy, _)| *policy);
         found
@@ -183,8 +180,8 @@ impl Index {
         let mut most: HashMap<_, usize> = HashMap::new();
         let mut counts: HashMap<(Key, Key), usize> = HashMap::new();
         for table in std::iter::once(&self.any_action).chain(self.actions.get(action)) {
-            for (keys, entries) in &table.policies {
-                *counts.entry(*keys).or_default() += entries.len();
+            for (principal, resource, entries) in table.entries() {
+                *counts.entry((principal, resource)).or_default() += entries.len();
             }
         }
         let kind = |key: Key| std::mem::discriminant(&key);
@@ -196,8 +193,10 @@ impl Index {
     }
 }
 
-/// The principal or resource of a request: all that it is, as far as heads name it.
-struct Party {
+/// The principal or resource of a request: all that it is, as far as the heads of one set of policies
+/// name it.
+#[derive(Clone, Debug)]
+pub struct Party {
     keys: Vec<Key>,
     of_type: Option<u32>,
 }
@@ -254,20 +253,22 @@ fn number(len: usize) -> u32 {
 
 impl Table {
     fn insert(&mut self, principal: Key, resource: Key, entry: Entry) {
-        self.principals.insert(principal);
-        self.resources.insert(resource);
-        let place = (principal, resource);
-        self.policies.entry(place).or_default().push(entry);
+        let of_principal = self.0.entry(principal).or_default();
+        of_principal.entry(resource).or_default().push(entry);
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (Key, Key, &Vec<Entry>)> {
+        self.0.iter().flat_map(|(principal, entries)| {
+            let entries = entries.iter();
+            entries.map(|(resource, entries)| (*principal, *resource, entries))
+        })
     }
 
     fn collect(&self, principal: &Party, resource: &Party, found: &mut Vec<(u32, Gist)>) {
-        let known = |key: &&Key| self.principals.contains(key);
-        for p in principal.keys.iter().filter(known) {
-            for r in &resource.keys {
-                if !self.resources.contains(r) {
-                    continue;
-                }
-                let entries = self.policies.get(&(*p, *r)).into_iter().flatten();
+        for of_principal in principal.keys.iter().filter_map(|key| self.0.get(key)) {
+            for entries in resource.keys.iter().filter_map(|key| of_principal.get(key)) {
+                found.reserve(entries.len());
+                let entries = entries.iter();
                 let typed = entries.filter(|entry| {
                     principal.is_of(entry.principal_type) && resource.is_of(entry.resource_type)
                 });

@@ -93,7 +93,8 @@ pub fn observe<'p>(
         resource,
         ..
     } = &request;
-    let matching = policies.matching(principal, action, resource, entities);
+    let party = |uid| policies.party(uid, entities.get(uid));
+    let matching = policies.matching(&party(principal), action, &party(resource));
     let evaluator = Evaluator::new(request, entities);
     let observed = matching.map(|(policy, _)| Observed {
         policy,

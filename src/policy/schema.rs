@@ -1,11 +1,9 @@
 //! A bundle's schema with Doorward's own fragment, looked up by the names that requests use.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use super::{
+    Map, Set,
     core::{self, Entity, TypeName, Uid},
     fault::{Fault, Lines},
     typing::{RecordType, Type, TypeFault},
@@ -22,11 +20,11 @@ const RESERVED_NAMESPACE: &str = "Doorward";
 #[derive(Debug)]
 pub struct Schema {
     cedar: cedar_policy::Schema,
-    entity_types: HashMap<TypeName, Arc<EntityTypeDef>>,
+    entity_types: Map<TypeName, Arc<EntityTypeDef>>,
     actions: Vec<ActionDef>,
     /// By full name and, within the bundle's namespace, by bare name.
-    type_names: HashMap<String, Arc<EntityTypeDef>>,
-    action_names: HashMap<String, usize>,
+    type_names: Map<String, Arc<EntityTypeDef>>,
+    action_names: Map<String, usize>,
 }
 
 /// An entity type.
@@ -37,9 +35,9 @@ pub struct EntityTypeDef {
     /// Its attributes.
     pub attributes: RecordType,
     /// The types that its entities may be in, directly or not.
-    pub ancestors: HashSet<TypeName>,
+    pub ancestors: Set<TypeName>,
     /// The only ids it has, when it is an enumeration.
-    pub ids: Option<HashSet<String>>,
+    pub ids: Option<Set<String>>,
 }
 
 /// An action.
@@ -50,9 +48,9 @@ pub struct ActionDef {
     /// Itself, as an entity in its groups.
     pub entity: Arc<Entity>,
     /// The principal types it applies to.
-    pub principals: HashSet<TypeName>,
+    pub principals: Set<TypeName>,
     /// The resource types it applies to.
-    pub resources: HashSet<TypeName>,
+    pub resources: Set<TypeName>,
     /// Its context.
     pub context: RecordType,
 }
@@ -138,8 +136,8 @@ impl Schema {
             Some((prefix, name)) if prefix == namespace => Some(name.to_owned()),
             _ => None,
         };
-        let mut entity_types = HashMap::new();
-        let mut type_names = HashMap::new();
+        let mut entity_types = Map::default();
+        let mut type_names = Map::default();
         for def in core::entity_types(&cedar)? {
             let full = def.name.to_string();
             let def = Arc::new(EntityTypeDef {
@@ -154,7 +152,7 @@ impl Schema {
         }
         let entities = core::action_entities(&cedar)?;
         let mut actions = Vec::new();
-        let mut action_names = HashMap::new();
+        let mut action_names = Map::default();
         for def in core::actions(&cedar)? {
             let n = actions.len();
             let id: &str = def.uid.eid().as_ref();
@@ -164,7 +162,7 @@ impl Schema {
             if bare(&type_name).is_some() || (namespace.is_empty() && type_name == "Action") {
                 action_names.insert(id.to_owned(), n);
             }
-            let entity = core::find(&entities, &def.uid).ok_or("an action is no entity")?;
+            let entity = entities.get(&def.uid).ok_or("an action is no entity")?;
             actions.push(ActionDef {
                 entity: Arc::new(entity.clone()),
                 uid: def.uid,

@@ -7,13 +7,13 @@ use std::{
 
 use super::{
     annotations::{AllowedLint, Annotations},
-    core::{self, Body, Entities, Invalid, Laid, Layout, PolicyValidator, Rule, Uid},
+    core::{self, Body, Entity, Invalid, Laid, Layout, PolicyValidator, Rule, Uid},
     fault::{Fault, Lines, Place},
     guard::TextLimits,
-    index::{Gist, Index},
+    index::{Gist, Index, Party},
     schema::Schema,
 };
-use crate::model::{Challenge, Effect};
+use crate::model::{Challenge, Effect, Reason};
 
 /// One policy.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub struct Policy {
     pub id: Arc<str>,
     /// Where it is written; of a link, where its template is.
     pub place: Place,
-    /// `file:line`, for answers.
-    pub(super) place_text: Arc<str>,
+    /// What answers say of it.
+    pub(super) reason: Arc<Reason>,
     pub(super) annotations: Annotations,
     pub(super) rule: Rule,
     /// Where in its file Cedar's places count from.
@@ -33,8 +33,14 @@ pub struct Policy {
 impl Policy {
     fn new(id: Arc<str>, place: Place, base: usize, annotations: Annotations, rule: Rule) -> Self {
         Self {
+            reason: Arc::new(Reason {
+                policy_id: Arc::clone(&id),
+                effect: rule.effect,
+                reason: annotations.reason.clone(),
+                advice: annotations.advice.clone(),
+                place: format!("{}:{}", place.file, place.line).into(),
+            }),
             id,
-            place_text: format!("{}:{}", place.file, place.line).into(),
             place,
             base,
             annotations,
@@ -314,15 +320,19 @@ impl PolicySet {
         &self.policies
     }
 
+    /// What an entity is to the heads of these policies.
+    pub fn party(&self, uid: &Uid, entity: Option<&Entity>) -> Party {
+        self.index.party(uid, entity)
+    }
+
     /// The policies whose heads match, in the order of their ids.
     pub(super) fn matching<'s>(
         &'s self,
-        principal: &Uid,
+        principal: &Party,
         action: &Uid,
-        resource: &Uid,
-        entities: &Entities,
+        resource: &Party,
     ) -> impl Iterator<Item = (&'s Policy, Gist)> + use<'s> {
-        let found = self.index.matching(principal, action, resource, entities);
+        let found = self.index.matching(principal, action, resource);
         let at = |n: u32| self.policies.get(usize::try_from(n).ok()?);
         let policies = found.into_iter();
         policies.filter_map(move |(n, gist)| Some((at(n)?, gist)))

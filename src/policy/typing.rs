@@ -191,13 +191,16 @@ pub fn read_record(
     schema: &Schema,
 ) -> Result<BTreeMap<SmolStr, CedarValue>, TypeFault> {
     let read = read_members(members, ty, schema)?;
-    match missing_member(&read, ty) {
-        Some(name) => Err(TypeFault::new("missing_member", "is required").within(name)),
+    let read: BTreeMap<_, _> = read.into_iter().collect();
+    let missing = missing_members(read.keys(), ty).next();
+    match missing {
+        Some(name) => Err(TypeFault::new("missing_member", "is required").within(name.as_str())),
         None => Ok(read),
     }
 }
 
-/// Reads members as part of a record type: nothing undeclared, but what is required may be missing.
+/// Reads members as part of a record type, in the order of their names: nothing undeclared, but what
+/// is required may be missing.
 ///
 /// # Errors
 /// A [`TypeFault`] naming the offending member.
@@ -205,10 +208,16 @@ pub fn read_members(
     members: &Members,
     ty: &RecordType,
     schema: &Schema,
-) -> Result<BTreeMap<SmolStr, CedarValue>, TypeFault> {
-    let mut read_so_far = BTreeMap::new();
+) -> Result<Vec<(SmolStr, CedarValue)>, TypeFault> {
+    let mut read_so_far = Vec::with_capacity(members.len());
+    // Both are in the order of their names.
+    let mut declared = ty.members.iter().peekable();
     for (name, value) in members {
-        let Some((name, member)) = ty.members.get_key_value(name.as_str()) else {
+        while declared
+            .next_if(|(it, _)| it.as_str() < name.as_str())
+            .is_some()
+        {}
+        let Some((name, member)) = declared.next_if(|(it, _)| it.as_str() == name) else {
             let code = if name.starts_with("__") {
                 "reserved_key"
             } else {
@@ -219,7 +228,7 @@ pub fn read_members(
         };
         if *value != Value::Null {
             let value = read(value, &member.ty, schema).map_err(|f| f.within(name.as_str()))?;
-            read_so_far.insert(name.clone(), value);
+            read_so_far.push((name.clone(), value));
         }
     }
     Ok(read_so_far)
@@ -250,15 +259,17 @@ fn keep_declared_within(value: &mut Value, ty: &Type) -> usize {
     }
 }
 
-/// The first member that `ty` requires and `members` lacks.
-pub fn missing_member<'a>(
-    members: &BTreeMap<SmolStr, CedarValue>,
+/// The members that `ty` requires and that are not among `names`, all of them declared and in order.
+pub fn missing_members<'a, 'n>(
+    names: impl IntoIterator<Item = &'n SmolStr>,
     ty: &'a RecordType,
-) -> Option<&'a str> {
-    ty.members
-        .iter()
-        .find(|(name, member)| member.required && !members.contains_key(*name))
-        .map(|(name, _)| name.as_str())
+) -> impl Iterator<Item = &'a SmolStr> {
+    let mut names = names.into_iter().peekable();
+    let missing = move |(name, member): &(&SmolStr, &Member)| {
+        let is_there = names.next_if(|it| it == name).is_some();
+        member.required && !is_there
+    };
+    ty.members.iter().filter(missing).map(|(name, _)| name)
 }
 
 fn extension(value: Option<CedarValue>, expected: &str) -> Result<CedarValue, TypeFault> {

@@ -39,7 +39,7 @@ async fn filled(kept: &Kept, count: usize) {
             2 => it.caller = Some(CallerName::new("rare")),
             _ => {
                 if let RecordOutcome::Decision { reasons, .. } = &mut it.outcome {
-                    reasons.push(reason);
+                    reasons.push(reason.into());
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! From answers and refusals to AuthZEN's decisions (§6.2, §7.2).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::JSON;
@@ -168,7 +170,7 @@ pub(super) fn to_context(decision: &Decision, explain: bool) -> Map<String, Json
     context
 }
 
-fn for_user(outcome: Outcome, reasons: &[Reason]) -> String {
+fn for_user(outcome: Outcome, reasons: &[Arc<Reason>]) -> String {
     let said: Vec<&str> = reasons
         .iter()
         .filter_map(|it| it.reason.as_deref())

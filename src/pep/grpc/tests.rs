@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message as _;
 use tonic::Request;
@@ -286,13 +286,13 @@ fn places_and_messages_are_for_those_who_may_explain() {
     let decision = Decision {
         outcome: Outcome::Deny,
         cause: Cause::ForbidErrored,
-        reasons: vec![Reason {
+        reasons: vec![Arc::new(Reason {
             policy_id: "own".into(),
             effect: Effect::Forbid,
             reason: Some("closed".into()),
             advice: None,
             place: "orders.cedar:3".into(),
-        }],
+        })],
         errors: vec![EvaluationFault {
             policy_id: "limit".into(),
             effect: Effect::Forbid,

@@ -1,15 +1,62 @@
 //! Entities of the engine.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{cell::OnceCell, collections::HashSet, sync::Arc};
 
 use cedar_policy_core::{
     ast::{Eid, PartialValue},
-    entities::{Dereference, NoEntitiesSchema, TCComputation},
+    entities::{Entities as Cedars, NoEntitiesSchema, TCComputation},
     extensions::Extensions,
 };
 use smol_str::SmolStr;
 
-use super::{CedarValue, Entities, Entity, TypeName, Uid, references};
+use super::{CedarValue, Entity, TypeName, Uid, references};
+
+/// The entities of one request, each of which lists all of its ancestors.
+///
+/// They are few, and found by their names. Cedar's own set hashes and copies each name, so it is made
+/// only where Cedar's evaluator is needed.
+#[derive(Debug, Default)]
+pub struct Entities {
+    /// In the order of their names.
+    all: Vec<Arc<Entity>>,
+    cedars: OnceCell<Result<Cedars, String>>,
+}
+
+impl Entities {
+    /// These entities; of two of one name, one.
+    pub fn new(closed: impl IntoIterator<Item = Arc<Entity>>) -> Self {
+        let mut all: Vec<_> = closed.into_iter().collect();
+        all.sort_unstable_by(|a, b| a.uid().cmp(b.uid()));
+        all.dedup_by(|a, b| a.uid() == b.uid());
+        Self {
+            all,
+            cedars: OnceCell::new(),
+        }
+    }
+
+    /// One of them.
+    pub fn get(&self, uid: &Uid) -> Option<&Entity> {
+        let at = self.all.binary_search_by(|it| it.uid().cmp(uid)).ok()?;
+        self.all.get(at).map(Arc::as_ref)
+    }
+
+    /// The same as Cedar has them.
+    ///
+    /// # Errors
+    /// When Cedar refuses them.
+    pub(super) fn cedars(&self) -> Result<&Cedars, &str> {
+        let made = self.cedars.get_or_init(|| {
+            let made = Cedars::new().add_entities(
+                self.all.iter().cloned(),
+                None::<&NoEntitiesSchema>,
+                TCComputation::AssumeAlreadyComputed,
+                Extensions::all_available(),
+            );
+            made.map_err(|error| error.to_string())
+        });
+        made.as_ref().map_err(String::as_str)
+    }
+}
 
 /// Names an entity of a known type.
 pub fn uid(type_name: &TypeName, id: &str) -> Uid {
@@ -49,29 +96,6 @@ fn known(value: &PartialValue) -> Option<&CedarValue> {
     }
 }
 
-/// A set of entities, each of which already lists all of its ancestors.
-///
-/// # Errors
-/// When two different entities have the same name.
-pub fn entities(closed: impl IntoIterator<Item = Arc<Entity>>) -> Result<Entities, String> {
-    Entities::new()
-        .add_entities(
-            closed,
-            None::<&NoEntitiesSchema>,
-            TCComputation::AssumeAlreadyComputed,
-            Extensions::all_available(),
-        )
-        .map_err(|error| error.to_string())
-}
-
-/// One entity of a set.
-pub fn find<'e>(entities: &'e Entities, uid: &Uid) -> Option<&'e Entity> {
-    match entities.entity(uid) {
-        Dereference::Data(entity) => Some(entity),
-        Dereference::NoSuchEntity | Dereference::Residual(_) => None,
-    }
-}
-
 /// The schema's actions as entities.
 ///
 /// # Errors
@@ -82,8 +106,8 @@ pub(in crate::policy) fn action_entities(
     let entities = schema
         .action_entities()
         .map_err(|error| error.to_string())?;
-    let entities: &Entities = entities.as_ref();
-    Ok(entities.clone())
+    let entities: &Cedars = entities.as_ref();
+    Ok(Entities::new(entities.iter().cloned().map(Arc::new)))
 }
 
 /// Calls `found` with every entity that an entity's attributes refer to, as often as they do.

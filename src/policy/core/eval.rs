@@ -62,7 +62,7 @@ impl<'r> Conditions<'r> {
 }
 
 /// Evaluates expressions of rules, as Cedar's authorizer does.
-pub(in crate::policy) struct Evaluator<'e>(evaluator::Evaluator<'e>);
+pub(in crate::policy) struct Evaluator<'e>(Result<evaluator::Evaluator<'e>, &'e str>);
 
 /// Why a rule could not be evaluated.
 pub(in crate::policy) struct RuleError {
@@ -86,7 +86,8 @@ impl<'e> Evaluator<'e> {
             Some(Context::Value(Arc::new(context))),
         );
         let extensions = Extensions::all_available();
-        Self(evaluator::Evaluator::new(request, entities, extensions))
+        let over = |entities| evaluator::Evaluator::new(request, entities, extensions);
+        Self(entities.cedars().map(over))
     }
 
     /// Whether the rule's conditions hold.
@@ -99,14 +100,20 @@ impl<'e> Evaluator<'e> {
 
     /// The value of an expression of a rule; `None` when it cannot be evaluated.
     pub(super) fn value(&self, rule: &Rule, expr: &Expr) -> Option<CedarValue> {
-        self.0.interpret(expr, &rule.slots).ok()
+        self.0.as_ref().ok()?.interpret(expr, &rule.slots).ok()
     }
 
     pub(super) fn holds(&self, expr: &Expr, slots: &SlotEnv) -> Result<bool, RuleError> {
-        let value = self.0.interpret(expr, slots).map_err(|error| RuleError {
-            code: error_code(&error),
-            message: error.to_string(),
+        let evaluator = self.0.as_ref().map_err(|refused| RuleError {
+            code: "entities",
+            message: (*refused).to_owned(),
         })?;
+        let value = evaluator
+            .interpret(expr, slots)
+            .map_err(|error| RuleError {
+                code: error_code(&error),
+                message: error.to_string(),
+            })?;
         match value.value_kind() {
             ValueKind::Lit(ast::Literal::Bool(holds)) => Ok(*holds),
             _ => Err(RuleError {

@@ -11,7 +11,7 @@ use cedar_policy_core::ast::{Literal, Value, ValueKind};
 use smol_str::SmolStr;
 
 use super::{
-    CedarValue, Entities, Entity, Uid, find,
+    CedarValue, Entities, Entity, Uid,
     layout::{Laid, Layout, Node},
 };
 use crate::policy::evaluate::Request;
@@ -99,7 +99,7 @@ impl<'r> Glance<'r> {
             resource,
             context,
         } = request;
-        let party = |uid: &'r Uid| (uid, find(entities, uid));
+        let party = |uid: &'r Uid| (uid, entities.get(uid));
         Self {
             layout,
             principal: party(principal),
@@ -214,7 +214,7 @@ impl<'r> Glance<'r> {
                 return entity;
             }
         }
-        find(self.entities, uid)
+        self.entities.get(uid)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Conditions that can be told at a glance, laid out for it.
 //!
 //! Cedar's expressions are trees of many small allocations: on a bundle that outgrows the caches,
-//! walking one costs more than deciding it. So conditions are laid out once, side by side.
+//! walking one costs more than deciding it. So conditions are laid out side by side, and what several
+//! policies say, once for all of them.
 
 use std::sync::Arc;
 
@@ -9,10 +10,19 @@ use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, SlotEnv, UnaryOp
 use smol_str::SmolStr;
 
 use super::{Rule, TypeName};
+use crate::policy::Map;
 
 /// The conditions of policies; each part names others by their number.
 #[derive(Clone, Debug, Default)]
 pub(in crate::policy) struct Layout(Vec<Node>);
+
+/// A [`Layout`] that is being made.
+#[derive(Default)]
+pub(in crate::policy) struct Laying {
+    nodes: Vec<Node>,
+    /// Where each node is.
+    places: Map<Node, u32>,
+}
 
 /// One policy's conditions among the [`Layout`]; by default none, which Cedar has to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +35,7 @@ impl Default for Laid {
 }
 
 /// What can be told by looking at something that is there; the rest is [`Node::Cedars`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Node {
     Literal(Literal),
     Principal,
@@ -53,6 +63,17 @@ pub(super) enum Node {
 }
 
 impl Layout {
+    pub(super) fn node(&self, at: u32) -> Option<&Node> {
+        self.0.get(usize::try_from(at).ok()?)
+    }
+}
+
+impl Laying {
+    /// All that was laid out.
+    pub(in crate::policy) fn done(self) -> Layout {
+        Layout(self.nodes)
+    }
+
     /// Lays out a rule's conditions, with the entities that its link fills in.
     pub(in crate::policy) fn add(&mut self, rule: &Rule) -> Laid {
         Laid(match &rule.conditions {
@@ -61,15 +82,13 @@ impl Layout {
         })
     }
 
-    pub(super) fn node(&self, at: u32) -> Option<&Node> {
-        self.0.get(usize::try_from(at).ok()?)
-    }
-
     fn push(&mut self, node: Node) -> u32 {
-        let at = self.0.len();
-        self.0.push(node);
         // There are fewer than 2³² of anything that fits in memory; past them nothing is found.
-        u32::try_from(at).unwrap_or(u32::MAX)
+        let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        *self.places.entry(node).or_insert_with_key(|node| {
+            self.nodes.push(node.clone());
+            next
+        })
     }
 
     fn lay(&mut self, expr: &Expr, slots: &SlotEnv) -> u32 {

@@ -19,16 +19,15 @@ mod validate;
 mod value;
 mod ways;
 
-pub use cedar_policy_core::{
-    ast::{Entity, EntityType as TypeName, EntityUID as Uid, Value as CedarValue},
-    entities::Entities,
+pub use cedar_policy_core::ast::{
+    Entity, EntityType as TypeName, EntityUID as Uid, Value as CedarValue,
 };
 
 pub(super) use entity::action_entities;
-pub use entity::{attribute, attributes, entities, entity, entity_references, find, uid};
+pub use entity::{Entities, attribute, attributes, entity, entity_references, uid};
 pub(super) use eval::{Conditions, Evaluator, RuleError};
 pub(super) use head::{ActionScope, HeadPart, Scope};
-pub(super) use layout::{Laid, Layout};
+pub(super) use layout::{Laid, Laying, Layout};
 pub(super) use parts::Part;
 pub use parts::Truth;
 pub(super) use seen::{Seen, ancestors_like};

@@ -31,6 +31,10 @@ pub(super) fn holds(
         known(&request.resource),
         Some(Context::Value(Arc::new(request.context.clone()))),
     );
+    let entities = entities.cedars().map_err(|refused| RuleError {
+        code: "entities",
+        message: refused.to_owned(),
+    })?;
     let answer = cedar_policy::Authorizer::new().is_authorized(
         &request.into(),
         &alone.into(),

@@ -3,7 +3,7 @@
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Var};
 
 use super::{
-    CedarValue, Entities, Evaluator, Part, Rule, Uid, find,
+    CedarValue, Entities, Evaluator, Part, Rule, Uid,
     value::{as_entity, as_set},
     ways::text,
 };
@@ -43,7 +43,7 @@ impl Evaluator<'_> {
                 let of = self.value(rule, base);
                 // Where nothing is known of an entity, that is what there is to say.
                 match of.as_ref().and_then(as_entity) {
-                    Some(uid) if find(entities, uid).is_none() => self.saw(rule, base, None, found),
+                    Some(uid) if entities.get(uid).is_none() => self.saw(rule, base, None, found),
                     _ => self.saw(rule, expr, None, found),
                 }
             }
@@ -141,9 +141,7 @@ pub(in crate::policy) fn ancestors_like(
         let kind = uid.entity_type();
         groups.iter().any(|group| group.entity_type() == kind)
     };
-    let ancestors = find(entities, uid)
-        .into_iter()
-        .flat_map(|it| it.ancestors());
+    let ancestors = entities.get(uid).into_iter().flat_map(|it| it.ancestors());
     let mut within: Vec<Uid> = ancestors.filter(of_kind).cloned().collect();
     within.sort();
     within.truncate(MAX_WITHIN);

@@ -1,6 +1,6 @@
 //! Schema → types.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use cedar_policy_core::validator::{
     ValidatorEntityTypeKind, ValidatorSchema,
@@ -8,21 +8,24 @@ use cedar_policy_core::validator::{
 };
 
 use super::{TypeName, Uid};
-use crate::policy::typing::{Member, RecordType, Type};
+use crate::policy::{
+    Set,
+    typing::{Member, RecordType, Type},
+};
 
 /// What the schema says of one entity type.
 pub(in crate::policy) struct CoreEntityType {
     pub(in crate::policy) name: TypeName,
     pub(in crate::policy) attributes: RecordType,
-    pub(in crate::policy) ancestors: HashSet<TypeName>,
-    pub(in crate::policy) ids: Option<HashSet<String>>,
+    pub(in crate::policy) ancestors: Set<TypeName>,
+    pub(in crate::policy) ids: Option<Set<String>>,
 }
 
 /// What the schema says of one action.
 pub(in crate::policy) struct CoreAction {
     pub(in crate::policy) uid: Uid,
-    pub(in crate::policy) principals: HashSet<TypeName>,
-    pub(in crate::policy) resources: HashSet<TypeName>,
+    pub(in crate::policy) principals: Set<TypeName>,
+    pub(in crate::policy) resources: Set<TypeName>,
     pub(in crate::policy) context: RecordType,
 }
 

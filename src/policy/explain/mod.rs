@@ -10,7 +10,7 @@ mod words;
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    core::{Entities, Evaluator, HeadPart, Part, Scope, Seen, Truth, Uid, ancestors_like, find},
+    core::{Entities, Evaluator, HeadPart, Part, Scope, Seen, Truth, Uid, ancestors_like},
     evaluate::Request,
     fault::Place,
     set::Policy,
@@ -259,7 +259,7 @@ impl<'e> Findings<'e> {
                 }
                 let missing = errored
                     && super::core::as_entity(&value)
-                        .is_some_and(|uid| find(self.entities, uid).is_none());
+                        .is_some_and(|uid| self.entities.get(uid).is_none());
                 if missing {
                     text.push_str(", of which nothing is known");
                 }

@@ -1,7 +1,7 @@
 //! Which permits came nearest to holding.
 
 use super::super::{
-    core::{Conditions, Entities, Entity, Evaluator, Laid, Rule, Scope, Uid, find},
+    core::{Conditions, Entities, Entity, Evaluator, Laid, Rule, Scope, Uid},
     evaluate::Request,
     set::{Policy, PolicySet},
 };
@@ -140,7 +140,7 @@ impl<'q> Party<'q> {
     fn new(uid: &'q Uid, entities: &'q Entities) -> Self {
         Self {
             uid,
-            entity: find(entities, uid),
+            entity: entities.get(uid),
         }
     }
 

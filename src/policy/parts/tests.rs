@@ -113,7 +113,7 @@ fn observed(clauses: &str, expected: &[Truth], holds: Result<bool, &'static str>
         Default::default(),
         Default::default(),
     );
-    let entities = core::entities([Arc::new(known), Arc::clone(&action.entity)]).unwrap();
+    let entities = Entities::new([Arc::new(known), Arc::clone(&action.entity)]);
     let request = Request {
         principal,
         action: action.uid.clone(),

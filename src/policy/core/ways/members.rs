@@ -4,7 +4,7 @@ use cedar_policy_core::ast::Expr;
 
 use super::{
     super::{
-        CedarValue, Uid, entity_value, find,
+        CedarValue, Uid, entity_value,
         value::{as_entity, as_set},
     },
     Change, Edit, MAX_WAYS, Root, Spot, Way, Ways, is_literal, text,
@@ -34,7 +34,7 @@ impl Ways<'_> {
             // An entity is in itself.
             ways.extend(self.solve(child, &entity_value((*group).clone()), literal));
         }
-        if let (Some(entity), [_]) = (find(self.entities, uid), groups.as_slice()) {
+        if let (Some(entity), [_]) = (self.entities.get(uid), groups.as_slice()) {
             let mut ancestors: Vec<&Uid> = entity.ancestors().collect();
             ancestors.sort();
             for ancestor in ancestors.into_iter().take(MAX_WAYS) {
@@ -48,14 +48,18 @@ impl Ways<'_> {
     pub(in crate::policy) fn leave(&self, uid: &Uid, named: &str, groups: &[&Uid]) -> Option<Way> {
         let leads = |parent: &Uid| {
             let above = |group: &Uid| {
-                find(self.entities, parent).is_some_and(|it| it.is_descendant_of(group))
+                self.entities
+                    .get(parent)
+                    .is_some_and(|it| it.is_descendant_of(group))
             };
             groups.iter().any(|group| parent == *group || above(group))
         };
         if groups.contains(&uid) {
             return None;
         }
-        let mut parents: Vec<&Uid> = find(self.entities, uid)?
+        let mut parents: Vec<&Uid> = self
+            .entities
+            .get(uid)?
             .parents()
             .filter(|it| leads(it))
             .collect();

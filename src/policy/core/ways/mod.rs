@@ -15,7 +15,7 @@ use cedar_policy_core::{
 use smol_str::SmolStr;
 
 use super::{
-    CedarValue, Entities, Evaluator, Rule, bool, find,
+    CedarValue, Entities, Evaluator, Rule, bool,
     parts::{Part, Shape, shape},
     string,
     value::{as_bool, as_entity, as_number, as_record, as_set, as_text, of_number},
@@ -252,7 +252,7 @@ impl<'a> Ways<'a> {
             None if spot.root == Root::Context => self.context.get(attr).cloned(),
             None => None,
             Some(value) => match as_entity(value) {
-                Some(uid) => super::attribute(find(self.entities, uid)?, attr).cloned(),
+                Some(uid) => super::attribute(self.entities.get(uid)?, attr).cloned(),
                 None => as_record(value)?.get(attr).cloned(),
             },
         }
@@ -290,7 +290,7 @@ impl<'a> Ways<'a> {
         let value = self.value(expr)?;
         match as_entity(&value) {
             // What is not known has no facts to change.
-            Some(uid) => find(self.entities, uid).map(|_| Spot {
+            Some(uid) => self.entities.get(uid).map(|_| Spot {
                 root: Root::Entity(uid.clone()),
                 path: Vec::new(),
                 named,

@@ -16,7 +16,7 @@ use super::{
     super::{Entry, Index, Key, Table},
     policies,
 };
-use crate::policy::{Link, PolicySet, Schema, core, fault::Place};
+use crate::policy::{Link, PolicySet, Schema, fault::Place};
 
 const PRINCIPALS: [&str; 9] = [
     "principal",
@@ -187,9 +187,11 @@ impl Heads {
         self.expected
             .iter()
             .all(|([principal, action, resource], ids)| {
-                let (principal, resource) = (principal.as_ref(), resource.as_ref());
-                let store: &core::Entities = self.store.as_ref();
-                let found = index.matching(principal, action.as_ref(), resource, store);
+                let party = |uid: &EntityUid| {
+                    let entity = self.store.get(uid).map(AsRef::as_ref);
+                    index.party(uid.as_ref(), entity)
+                };
+                let found = index.matching(&party(principal), action.as_ref(), &party(resource));
                 found.len() == ids.len() && found.iter().all(|(it, _)| ids.contains(self.id(*it)))
             })
     }
@@ -206,8 +208,8 @@ impl Heads {
         let tables = iter::once(&mut index.any_action).chain(index.actions.values_mut());
         for table in tables {
             let whole = std::mem::take(table);
-            for ((principal, resource), entries) in whole.policies {
-                for entry in entries {
+            for (principal, resource, entries) in whole.entries() {
+                for entry in entries.iter().copied() {
                     let before = ([principal, resource], entry);
                     let after = wrong(self.id(entry.policy), before.0, entry);
                     done += usize::from(after != Some(before));
