@@ -41,7 +41,7 @@ pub use refresh::KeyTask;
 pub use ring::{KeyRing, RingFault, SkippedKey};
 pub use source::{SourceFault, jwks_uri};
 pub use suppose::{suppose, unverified};
-pub use verify::TokenScope;
+pub use verify::{Signature, TokenScope};
 
 use crate::model::{Rejection, RejectionCode};
 

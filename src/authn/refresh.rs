@@ -17,6 +17,7 @@ use super::{
     keys::{TokenVerifier, TrustedKeys},
     ring::KeyRing,
     source::{POLL, Source},
+    verify::Signature,
 };
 
 #[cfg(test)]
@@ -100,41 +101,36 @@ impl Desk {
 }
 
 impl TokenVerifier {
-    /// For a token that `pinned` refused as `kid_unknown`, `iss_key_mismatch` (its new key may be
-    /// called like another issuer's) or `keys_unavailable`: the keys that a new read brought, if one
-    /// was due and brought any in time (at most 5 seconds).
+    /// What the `pinned` keys say of a token's signature, checked once.
     ///
-    /// One read serves all who wait, at most one per issuer and `key_refetch`; nobody else waits.
-    pub async fn refreshed(
+    /// Where they refuse it as `kid_unknown`, `iss_key_mismatch` (its new key may be called like
+    /// another issuer's) or `keys_unavailable`, the keys of a new read are pinned and asked instead,
+    /// if one was due and brought any in time (at most 5 seconds). One read serves all who wait, at
+    /// most one per issuer and `key_refetch`; nobody else waits.
+    pub async fn signature(
         &self,
-        pinned: &TrustedKeys,
+        pinned: &mut Arc<TrustedKeys>,
         token: &AccessToken,
         now: Timestamp,
-    ) -> Option<Arc<TrustedKeys>> {
-        let index = pinned.lacking(token, now)?;
+    ) -> Signature {
+        let found = pinned.signature(token, now);
+        let Some(index) = found.lacking() else {
+            return found;
+        };
         let current = self.pin();
-        // A signature is not checked twice against the same keys.
-        if !std::ptr::eq(pinned, &*current) && current.lacking(token, now).is_none() {
-            return Some(current);
+        if !Arc::ptr_eq(pinned, &current) {
+            let by_current = current.signature(token, now);
+            if by_current.lacking().is_none() {
+                *pinned = current;
+                return by_current;
+            }
         }
-        let desk = self.desks.get(index)?.as_ref()?;
-        if !desk.source.is_remote() || !desk.fresh(now).await {
-            return None;
-        }
-        Some(self.pin())
-    }
-
-    /// The keys to verify `token` with: `pinned`, or those that a new read brought because the token
-    /// is by a key that `pinned` lacks.
-    pub async fn keys_for(
-        &self,
-        pinned: Arc<TrustedKeys>,
-        token: &AccessToken,
-        now: Timestamp,
-    ) -> Arc<TrustedKeys> {
-        match self.refreshed(&pinned, token, now).await {
-            Some(fresh) => fresh,
-            None => pinned,
+        match self.desks.get(index).and_then(Option::as_ref) {
+            Some(desk) if desk.source.is_remote() && desk.fresh(now).await => {
+                *pinned = self.pin();
+                pinned.signature(token, now)
+            }
+            _ => found,
         }
     }
 

@@ -47,6 +47,46 @@ pub(super) struct Signed {
     pub(super) fingerprint: Box<str>,
 }
 
+/// What some keys say of a token's signature: who signed it and what it says, or why it is refused.
+///
+/// [`TrustedKeys::signature`] is its only maker.
+pub struct Signature(Result<Arc<Signed>, Unsigned>);
+
+/// A token that cannot be shown to be signed.
+struct Unsigned {
+    rejection: Rejection,
+    /// The issuer, by its number, whose keys may be too old to verify it.
+    lacking: Option<usize>,
+}
+
+impl From<Rejection> for Unsigned {
+    fn from(rejection: Rejection) -> Self {
+        Self {
+            rejection,
+            lacking: None,
+        }
+    }
+}
+
+impl Signature {
+    /// Whose token it is, as of `now`, unless it is refused or not for `scope`.
+    ///
+    /// # Errors
+    /// The [`Rejection`] of the first check that fails.
+    pub fn accept(self, scope: &TokenScope<'_>, now: Timestamp) -> Result<Identity, Rejection> {
+        let signed = self.0.map_err(|unsigned| unsigned.rejection)?;
+        signed
+            .said
+            .check(&signed.issuer, scope, now, &mut |_, _| ())?;
+        Ok(Identity::new(signed))
+    }
+
+    /// The issuer, by its number, whose keys may be too old to verify the token.
+    pub(super) fn lacking(&self) -> Option<usize> {
+        self.0.as_ref().err()?.lacking
+    }
+}
+
 /// A token taken apart, of an issuer that is trusted.
 struct Parts<'a, 'k> {
     compact: Compact<'a>,
@@ -69,18 +109,22 @@ impl TrustedKeys {
         scope: &TokenScope<'_>,
         now: Timestamp,
     ) -> Result<Identity, Rejection> {
-        let signed = match self.known(token.expose(), now) {
-            Some(signed) => signed,
-            None => {
-                let signed = Arc::new(self.check_signature(token.expose(), now, &mut |_, _| ())?);
-                self.cache.put(token.expose(), &signed);
-                signed
-            }
-        };
-        signed
-            .said
-            .check(&signed.issuer, scope, now, &mut |_, _| ())?;
-        Ok(Identity::new(signed))
+        self.signature(token, now).accept(scope, now)
+    }
+
+    /// The part of [`Self::verify`] that depends on token and keys alone. A token that is signed is
+    /// remembered.
+    pub fn signature(&self, token: &AccessToken, now: Timestamp) -> Signature {
+        let text = token.expose();
+        if let Some(signed) = self.known(text, now) {
+            return Signature(Ok(signed));
+        }
+        let signed = self.check_signature(text, now, &mut |_, _| ());
+        Signature(signed.map(|signed| {
+            let signed = Arc::new(signed);
+            self.cache.put(text, &signed);
+            signed
+        }))
     }
 
     /// The same checks from the first to the last, each telling when it is passed.
@@ -91,7 +135,8 @@ impl TrustedKeys {
         now: Timestamp,
         passed: &mut impl FnMut(Check, &dyn Fn() -> String),
     ) -> Result<(), Rejection> {
-        let signed = self.check_signature(token.expose(), now, passed)?;
+        let signed = self.check_signature(token.expose(), now, passed);
+        let signed = signed.map_err(|unsigned| unsigned.rejection)?;
         signed.said.check(&signed.issuer, scope, now, passed)
     }
 
@@ -101,25 +146,6 @@ impl TrustedKeys {
         let (_, trusted) = self.issuer(&signed.issuer.issuer)?;
         let ring = trusted.ring(now).ok()?;
         (ring.digest() == signed.ring).then_some(signed)
-    }
-
-    /// The issuer, by its number, whose keys may be too old to verify this token. A token that
-    /// verifies is remembered, so that asking first costs nothing.
-    pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
-        let text = token.expose();
-        if self.known(text, now).is_some() {
-            return None;
-        }
-        match self.check_signature(text, now, &mut |_, _| ()) {
-            Ok(signed) => {
-                self.cache.put(text, &Arc::new(signed));
-                None
-            }
-            Err(rejection) => {
-                let parts = self.take_apart(text, &mut |_, _| ()).ok()?;
-                old_keys_explain(rejection.code).then_some(parts.index)
-            }
-        }
     }
 
     /// Checks claims whose signature a gateway verified: everything but signature and `typ`, which
@@ -161,8 +187,23 @@ impl TrustedKeys {
         token: &str,
         now: Timestamp,
         passed: &mut impl FnMut(Check, &dyn Fn() -> String),
-    ) -> Result<Signed, Rejection> {
+    ) -> Result<Signed, Unsigned> {
         let parts = self.take_apart(token, passed)?;
+        let index = parts.index;
+        self.check_parts(token, parts, now, passed)
+            .map_err(|rejection| Unsigned {
+                lacking: old_keys_explain(rejection.code).then_some(index),
+                rejection,
+            })
+    }
+
+    fn check_parts(
+        &self,
+        token: &str,
+        parts: Parts<'_, '_>,
+        now: Timestamp,
+        passed: &mut impl FnMut(Check, &dyn Fn() -> String),
+    ) -> Result<Signed, Rejection> {
         let (ring, key) = self.choose_key(&parts, now)?;
         passed(Check::Key, &|| {
             format!("thumbprint {}", URL_SAFE_NO_PAD.encode(key.thumbprint))

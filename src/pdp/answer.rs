@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::World;
 use crate::{
     model::{BundleName, Claims, Decision, DecisionId, Digest, EntityRef, Refusal, Revision},
     pip::Principal,
@@ -12,9 +13,8 @@ use crate::{
 pub struct Answer {
     pub(super) decision_id: DecisionId,
     pub(super) decision: Decision,
-    pub(super) bundle: BundleName,
-    pub(super) digest: Digest,
-    pub(super) revision: Revision,
+    /// All that it was decided by.
+    pub(super) world: Arc<World>,
     pub(super) may_explain: bool,
     pub(super) principal: Arc<Principal>,
 }
@@ -32,17 +32,17 @@ impl Answer {
 
     /// The bundle that decided.
     pub fn bundle(&self) -> &BundleName {
-        &self.bundle
+        &self.world.bundle
     }
 
     /// That bundle's digest.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.world.snapshot.digest
     }
 
     /// The revision of stored data it reflects.
     pub fn revision(&self) -> &Revision {
-        &self.revision
+        &self.world.revision
     }
 
     /// Whom it is about, as the policies know them; `None` for those who presented nothing.

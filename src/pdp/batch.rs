@@ -3,14 +3,15 @@
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
-use super::{Answer, Pdp, Refused};
+use super::{Answer, Asking, Pdp, Refused};
 use crate::{
     audit::Receipt,
     model::{
         AccessRequest, BatchRequest, CallerCredential, DecisionId, Record, RecordOutcome, Refusal,
-        Subject, Timestamp,
+        Timestamp,
     },
 };
 
@@ -34,7 +35,7 @@ impl Pdp {
     /// [`Refused`] when the caller is not known.
     pub async fn answer_all(
         &self,
-        mut batch: BatchRequest,
+        batch: BatchRequest,
         now: Timestamp,
     ) -> Result<Vec<Result<Answer, Refused>>, Refused> {
         let mut view = self.view();
@@ -43,32 +44,40 @@ impl Pdp {
             Err(refusal) => return Err(self.refuse_all(batch, refusal, now)),
         };
         let mut behind = HashMap::new();
-        for (n, ask) in batch.asks.iter().enumerate() {
-            if let Subject::Token(token) = &ask.subject {
-                view.keys = self.tokens.keys_for(view.keys, token, now).await;
-            }
+        let keys = Arc::clone(&view.keys);
+        let mut asked = Vec::with_capacity(batch.asks.len());
+        for (n, ask) in batch.asks.into_iter().enumerate() {
+            let mut asking = Asking::from(ask);
+            asking.find_signature(&self.tokens, &mut view, now).await;
+            let ask = &asking.ask;
             if let Some(revision) = &ask.at_least_revision
                 && let Err(refusal) = self.reach(&mut view, revision).await
             {
                 behind.insert(n, refusal);
             }
+            asked.push(asking);
             breathe(n).await;
         }
-        let mut waiting = Vec::with_capacity(batch.asks.len());
-        for (n, ask) in batch.asks.iter_mut().enumerate() {
+        if !Arc::ptr_eq(&keys, &view.keys) {
+            // Those before the first that needed newer keys are verified by these as well.
+            asked.iter_mut().for_each(|asking| asking.signature = None);
+        }
+        let mut waiting = Vec::with_capacity(asked.len());
+        for (n, asking) in asked.iter_mut().enumerate() {
             breathe(n).await;
             if let Some(refusal) = behind.remove(&n) {
-                waiting.push(self.refuse_one(ask, refusal, now));
+                waiting.push(self.refuse_one(&mut asking.ask, refusal, now));
                 continue;
             }
             // What a panic may leave half done is this view's list of worlds, which grows by whole
             // elements.
-            let work = AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), &mut *ask, now));
+            let work =
+                AssertUnwindSafe(|| self.answer_in(&mut view, Ok(&caller), &mut *asking, now));
             let answer = catch_unwind(work).unwrap_or_else(|_| {
                 let refusal = Refusal::Unavailable {
                     detail: "the question made its handler panic".to_owned(),
                 };
-                self.refuse_one(ask, refusal, now)
+                self.refuse_one(&mut asking.ask, refusal, now)
             });
             waiting.push(answer);
         }

@@ -25,7 +25,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     audit::{Receipt, Recorder, TRACE},
-    authn::{Caller, Callers, TokenScope, TokenVerifier},
+    authn::{Caller, Callers, Signature, TokenScope, TokenVerifier},
     bundle::LiveBundles,
     config::BundleConfig,
     model::{
@@ -63,6 +63,30 @@ pub struct Pdp {
 enum Purpose {
     Decide,
     Explain,
+}
+
+/// A request, and what the keys of its view say of its token, once they were asked.
+struct Asking {
+    ask: AccessRequest,
+    signature: Option<Signature>,
+}
+
+impl From<AccessRequest> for Asking {
+    fn from(ask: AccessRequest) -> Self {
+        Self {
+            ask,
+            signature: None,
+        }
+    }
+}
+
+impl Asking {
+    /// Asks the keys of `view`; where these lack the token's, it has newer ones afterwards.
+    async fn find_signature(&mut self, tokens: &TokenVerifier, view: &mut View, now: Timestamp) {
+        if let Subject::Token(token) = &self.ask.subject {
+            self.signature = Some(tokens.signature(&mut view.keys, token, now).await);
+        }
+    }
 }
 
 /// Whom one bundle lets in, within what the server trusts, and the principals it makes of them.
@@ -167,19 +191,19 @@ impl Pdp {
     pub async fn answer_within(
         &self,
         view: &mut View,
-        mut ask: AccessRequest,
+        ask: AccessRequest,
         now: Timestamp,
     ) -> Result<Answer, Refused> {
-        let caller = self.identify(&ask.credential, view, now);
-        if let (Ok(_), Subject::Token(token)) = (&caller, &ask.subject) {
-            let keys = Arc::clone(&view.keys);
-            view.keys = self.tokens.keys_for(keys, token, now).await;
+        let mut asking = Asking::from(ask);
+        let caller = self.identify(&asking.ask.credential, view, now);
+        if caller.is_ok() {
+            asking.find_signature(&self.tokens, view, now).await;
         }
-        let caller = match (&caller, &ask.at_least_revision) {
+        let caller = match (&caller, &asking.ask.at_least_revision) {
             (Ok(_), Some(revision)) => self.reach(view, revision).await.and(caller),
             _ => caller,
         };
-        let (answered, receipt) = self.answer_in(view, caller.as_ref(), &mut ask, now);
+        let (answered, receipt) = self.answer_in(view, caller.as_ref(), &mut asking, now);
         self.when_durable(answered, receipt).await
     }
 
@@ -250,7 +274,7 @@ impl Pdp {
         &self,
         view: &mut View,
         caller: Result<&Caller, &Refusal>,
-        ask: &mut AccessRequest,
+        asking: &mut Asking,
         now: Timestamp,
     ) -> (Result<Answer, Refused>, Receipt) {
         let decision_id = DecisionId::new(now);
@@ -260,12 +284,13 @@ impl Pdp {
         };
         let result = caller
             .map_err(Refusal::clone)
-            .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
+            .and_then(|caller| self.try_answer(view, caller, asking, now, decision_id, &mut trace));
         let outcome = match &result {
             Ok(answer) => RecordOutcome::of_decision(answer.decision()),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
-        let receipt = (self.recorder).submit(trace.into_record(ask, decision_id, now, outcome));
+        let record = trace.into_record(&mut asking.ask, decision_id, now, outcome);
+        let receipt = self.recorder.submit(record);
         let answered = result.map_err(|refusal| Refused::new(decision_id, refusal));
         (answered, receipt)
     }
@@ -274,14 +299,14 @@ impl Pdp {
         &self,
         view: &mut View,
         caller: &Caller,
-        ask: &mut AccessRequest,
+        asking: &mut Asking,
         now: Timestamp,
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Answer, Refusal> {
-        let (world, who) = self.prepare(view, caller, ask, Purpose::Decide, now, trace)?;
+        let (world, who) = self.prepare(view, caller, asking, Purpose::Decide, now, trace)?;
         let began = (self.recorder).lap("authenticate", trace.began.unwrap_or(now));
-        let asked = Self::asked(ask, caller, &world);
+        let asked = Self::asked(&asking.ask, caller, &world);
         let expired = || {
             self.deadline
                 .is_some_and(|(deadline, clock)| clock().duration_since(now) > deadline)
@@ -295,9 +320,7 @@ impl Pdp {
             decision_id,
             may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
             decision: decided.decision,
-            digest: world.snapshot.digest,
-            revision: world.revision,
-            bundle: world.bundle,
+            world,
             principal: who,
         })
     }
@@ -307,11 +330,12 @@ impl Pdp {
         &self,
         view: &mut View,
         caller: &Caller,
-        ask: &mut AccessRequest,
+        asking: &mut Asking,
         purpose: Purpose,
         now: Timestamp,
         trace: &mut Trace,
-    ) -> Result<(World, Arc<Principal>), Refusal> {
+    ) -> Result<(Arc<World>, Arc<Principal>), Refusal> {
+        let Asking { ask, signature } = asking;
         trace.caller = Some(caller.name().clone());
         let bundle = self.choose(ask, caller)?;
         let its = self.per_bundle.get(&bundle).ok_or(Refusal::UnknownBundle)?;
@@ -334,15 +358,16 @@ impl Pdp {
             self.explaining.admit(caller, &bundle, now)?;
         }
         let world = view.world(bundle, &self.bundles, &its.principals)?;
-        trace.world = Some(world.clone());
+        trace.world = Some(Arc::clone(&world));
         if ask.face.drops_undeclared() {
             trace.undeclared = drop_undeclared(&world.snapshot, ask);
         }
         if purpose == Purpose::Decide {
             trace.began = Some(self.recorder.lap("accept", now));
         }
-        let who = tracing::debug_span!(target: TRACE, "authenticate")
-            .in_scope(|| self.authenticate(ask, &world, its, caller, now, trace))?;
+        let who = tracing::debug_span!(target: TRACE, "authenticate").in_scope(|| {
+            self.authenticate((ask, signature.take()), &world, its, caller, now, trace)
+        })?;
         trace.principal = Some(Arc::clone(&who));
         Ok((world, who))
     }
@@ -382,7 +407,7 @@ impl Pdp {
 
     fn authenticate(
         &self,
-        ask: &AccessRequest,
+        (ask, signature): (&AccessRequest, Option<Signature>),
         world: &World,
         its: &PerBundle,
         caller: &Caller,
@@ -395,9 +420,9 @@ impl Pdp {
         };
         match &ask.subject {
             Subject::Token(token) => {
-                let identity = world
-                    .keys
-                    .verify(token, &scope, now)
+                let signature = signature.unwrap_or_else(|| world.keys.signature(token, now));
+                let identity = signature
+                    .accept(&scope, now)
                     .map_err(Refusal::Unauthenticated)?;
                 let claims = identity.claims();
                 check_revoked(world, claims)?;

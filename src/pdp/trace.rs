@@ -17,7 +17,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Trace {
     pub(super) caller: Option<CallerName>,
-    pub(super) world: Option<World>,
+    pub(super) world: Option<Arc<World>>,
     pub(super) identity: Option<Identity>,
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) resolved: Option<(Uid, Uid)>,
@@ -53,7 +53,11 @@ impl Trace {
             explained,
         } = self;
         let (bundle, snapshot, revision) = match world {
-            Some(world) => (Some(world.bundle), Some(world.snapshot), world.revision),
+            Some(world) => (
+                Some(world.bundle.clone()),
+                Some(Arc::clone(&world.snapshot)),
+                world.revision.clone(),
+            ),
             None => (None, None, Revision::default()),
         };
         // An anonymous caller and a token that was refused are anyone's noise.

@@ -39,7 +39,7 @@ impl World {
 pub struct View {
     pub(super) keys: Arc<TrustedKeys>,
     pub(super) stored: Arc<Version>,
-    worlds: Vec<World>,
+    worlds: Vec<Arc<World>>,
 }
 
 impl View {
@@ -65,23 +65,23 @@ impl View {
         bundle: BundleName,
         bundles: &LiveBundles,
         principals: &LivePrincipals,
-    ) -> Result<World, Refusal> {
+    ) -> Result<Arc<World>, Refusal> {
         if let Some(pinned) = self.worlds.iter().find(|world| world.bundle == bundle) {
-            return Ok(pinned.clone());
+            return Ok(Arc::clone(pinned));
         }
         let (_, live) = bundles.get(bundle.as_str()).ok_or(Refusal::UnknownBundle)?;
         let snapshot = live.pin().ok_or_else(|| Refusal::Unavailable {
             detail: format!("bundle `{bundle}` was never published"),
         })?;
-        let world = World {
+        let world = Arc::new(World {
             principals: principals.of(&snapshot, &self.stored, bundle.as_str()),
             bundle,
             snapshot,
             keys: Arc::clone(&self.keys),
             stored: Arc::clone(&self.stored),
             revision: self.stored.revision().clone(),
-        };
-        self.worlds.push(world.clone());
+        });
+        self.worlds.push(Arc::clone(&world));
         Ok(world)
     }
 }

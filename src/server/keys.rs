@@ -20,11 +20,9 @@ pub async fn read_keys(verifier: &Arc<TokenVerifier>, token: &AccessToken) -> Ar
     for task in verifier.tasks() {
         reading.spawn(task.run(clock::now));
     }
-    let pinned = verifier.pin();
-    let fresh = verifier.refreshed(&pinned, token, clock::now());
+    let mut pinned = verifier.pin();
+    let found = verifier.signature(&mut pinned, token, clock::now());
     // The tasks end with their set.
-    match tokio::time::timeout(PATIENCE, fresh).await {
-        Ok(Some(keys)) => keys,
-        Ok(None) | Err(_) => verifier.pin(),
-    }
+    let _found_or_late = tokio::time::timeout(PATIENCE, found).await;
+    verifier.pin()
 }

@@ -279,14 +279,14 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
     let flood = async {
         let pinned = verifier.pin();
         let known = token(&RSA, "rsa");
-        let first = verifier.refreshed(&pinned, &known, time()).await.unwrap();
+        let first = refreshed(&verifier, &pinned, &known, time()).await.unwrap();
         assert!(
             pinned
                 .verify(&known, &TokenScope::default(), time())
                 .is_err()
         );
         assert!(first.verify(&known, &TokenScope::default(), time()).is_ok());
-        assert!(verifier.refreshed(&first, &known, time()).await.is_none());
+        assert!(refreshed(&verifier, &first, &known, time()).await.is_none());
         assert_eq!(
             provider.asked(),
             1,
@@ -294,7 +294,11 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
         );
         clock.fetch_add(29, Ordering::SeqCst);
         for _ in 0..1000 {
-            assert!(verifier.refreshed(&first, &random, time()).await.is_none());
+            assert!(
+                refreshed(&verifier, &first, &random, time())
+                    .await
+                    .is_none()
+            );
         }
         assert_eq!(
             provider.asked(),
@@ -303,7 +307,7 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
         );
         clock.fetch_add(1, Ordering::SeqCst);
         for _ in 0..1000 {
-            if let Some(keys) = verifier.refreshed(&first, &random, time()).await {
+            if let Some(keys) = refreshed(&verifier, &first, &random, time()).await {
                 assert!(
                     keys.verify(&random, &TokenScope::default(), time())
                         .is_err()
@@ -313,7 +317,7 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
         assert_eq!(provider.asked(), 2, "C13: one more after 30 seconds");
         provider.publishes(&[RSA.jwk("rsa"), OTHER_RSA.jwk("random")]);
         clock.fetch_add(30, Ordering::SeqCst);
-        let waiting = (0..MAX_WAITING + 9).map(|_| verifier.refreshed(&first, &random, time()));
+        let waiting = (0..MAX_WAITING + 9).map(|_| refreshed(&verifier, &first, &random, time()));
         let served = all(waiting).await.into_iter().flatten().count();
         assert_eq!(served, MAX_WAITING, "C13: one read serves all who may wait");
         assert_eq!(provider.asked(), 3);
@@ -392,7 +396,7 @@ async fn c14_a_new_key_may_be_called_like_another_issuers() {
     let pinned = verifier.pin();
     let fresh = provider.during(async {
         tokio::select! {
-            keys = verifier.refreshed(&pinned, &token, now()) => keys,
+            keys = refreshed(&verifier, &pinned, &token, now()) => keys,
             () = task(&verifier).run(now) => unreachable!("reads for ever"),
         }
     });

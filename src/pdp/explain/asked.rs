@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::{PATIENCE, Pdp, Purpose, Refused, Trace},
+    super::{Asking, PATIENCE, Pdp, Purpose, Refused, Trace},
     Explanation, Rate, Telling, explain,
 };
 use crate::{
@@ -68,10 +68,10 @@ impl Pdp {
     ///
     /// What is awaited is awaited here, so that the rest can run where it disturbs nobody.
     pub async fn keys_to_explain(&self, ask: &AccessRequest, now: Timestamp) {
-        let view = self.view();
+        let mut view = self.view();
         let known = self.identify(&ask.credential, &view, now).is_ok();
         if let (true, Subject::Token(token)) = (known, &ask.subject) {
-            self.tokens.keys_for(view.keys, token, now).await;
+            self.tokens.signature(&mut view.keys, token, now).await;
         }
         if let (true, Some(store), Some(revision)) = (known, &self.store, &ask.at_least_revision) {
             store.reach(revision, PATIENCE).await;
@@ -86,45 +86,47 @@ impl Pdp {
     /// asks too often.
     pub fn explain(
         &self,
-        mut ask: AccessRequest,
+        ask: AccessRequest,
         now: Timestamp,
         stop: &dyn Fn() -> bool,
     ) -> Result<Explained, Refused> {
         let decision_id = DecisionId::new(now);
+        let mut asking = Asking::from(ask);
         let mut trace = Trace {
             explained: true,
             ..Trace::default()
         };
-        let result = self.try_explain(&mut ask, now, stop, decision_id, &mut trace);
+        let result = self.try_explain(&mut asking, now, stop, decision_id, &mut trace);
         let outcome = match &result {
             Ok(explained) => RecordOutcome::of_decision(&explained.explanation.decision),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder
-            .record(trace.into_record(&mut ask, decision_id, now, outcome));
+            .record(trace.into_record(&mut asking.ask, decision_id, now, outcome));
         result.map_err(|refusal| Refused::new(decision_id, refusal))
     }
 
     fn try_explain(
         &self,
-        ask: &mut AccessRequest,
+        asking: &mut Asking,
         now: Timestamp,
         stop: &dyn Fn() -> bool,
         decision_id: DecisionId,
         trace: &mut Trace,
     ) -> Result<Explained, Refusal> {
         let mut view = self.view();
-        let caller = self.identify(&ask.credential, &view, now)?;
-        if let Some(revision) = &ask.at_least_revision {
+        let caller = self.identify(&asking.ask.credential, &view, now)?;
+        if let Some(revision) = &asking.ask.at_least_revision {
             self.reached(&mut view, revision)?;
         }
-        let (world, who) = self.prepare(&mut view, &caller, ask, Purpose::Explain, now, trace)?;
+        let purpose = Purpose::Explain;
+        let (world, who) = self.prepare(&mut view, &caller, asking, purpose, now, trace)?;
         let snapshot: &Arc<Snapshot> = &world.snapshot;
         let telling = Telling {
             values: caller.may(Right::ExplainValues, &world.bundle).is_ok(),
             stop,
         };
-        let asked = Self::asked(ask, &caller, &world);
+        let asked = Self::asked(&asking.ask, &caller, &world);
         let explanation = explain(world.known(), &who, asked, now, telling)?;
         trace.peer = asked.peer.map(str::to_owned);
         trace.resolved = Some((explanation.action.clone(), explanation.resource.clone()));
@@ -132,8 +134,8 @@ impl Pdp {
             decision_id,
             explanation,
             digest: snapshot.digest,
-            revision: world.revision,
-            bundle: world.bundle,
+            revision: world.revision.clone(),
+            bundle: world.bundle.clone(),
         })
     }
 }
