@@ -289,11 +289,13 @@ impl Reader {
         it: BTreeMap<String, wire::Value>,
         depth: usize,
     ) -> Result<Members, Refusal> {
-        let members = it.into_iter().map(|(name, value)| {
+        // A map takes over a list of known length, which is in order already, in one go.
+        let mut members = Vec::with_capacity(it.len());
+        for (name, value) in it {
             let value = self.value(&At::Member(at, &name), value, depth)?;
-            Ok((name, value))
-        });
-        members.collect()
+            members.push((name, value));
+        }
+        Ok(members.into_iter().collect())
     }
 
     /// Reads a value with `depth` levels of nesting left.

@@ -1,18 +1,16 @@
 //! One connection: every guard that HTTP has, set explicitly, and an end in order.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
-    extract::ConnectInfo,
     http::{HeaderMap, Request, Response, header},
 };
 use futures_util::FutureExt as _;
 use hyper::{body::Incoming, server::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{io::AsyncRead, io::AsyncWrite, sync::watch};
-use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
@@ -166,13 +164,6 @@ async fn answer(
             return Ok(rim.misdirected());
         }
         let extensions = request.extensions_mut();
-        if let Some(address) = peer.address {
-            extensions.insert(ConnectInfo::<SocketAddr>(address));
-            extensions.insert(TcpConnectInfo {
-                local_addr: None,
-                remote_addr: Some(address),
-            });
-        }
         extensions.insert(peer);
         extensions.insert(waiter.begin());
         router.oneshot(request).await
