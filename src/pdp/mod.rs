@@ -34,6 +34,7 @@ use crate::{
         SignedDuration, Subject, Timestamp,
     },
     pip::{Asked, LivePrincipals, Principal, drop_undeclared},
+    policy::Map,
     store::{Reach, Store, Version},
 };
 
@@ -45,7 +46,7 @@ const PATIENCE: Duration = Duration::from_millis(800);
 #[derive(Debug)]
 pub struct Pdp {
     bundles: LiveBundles,
-    per_bundle: HashMap<BundleName, PerBundle>,
+    per_bundle: Map<BundleName, PerBundle>,
     hosts: HashMap<String, BundleName>,
     default_bundle: Option<BundleName>,
     callers: Callers,

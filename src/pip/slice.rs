@@ -1,9 +1,6 @@
 //! Entities as the rules of one request see them: what is stored, what is stated, and their ancestors.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{facts::Overlay, stored::Known};
 use crate::{
@@ -29,34 +26,34 @@ pub(super) fn slice(
     level: u32,
     action: &Arc<Entity>,
 ) -> Result<Entities, Refusal> {
-    let mut found: BTreeMap<Uid, Option<Arc<Entity>>> = BTreeMap::new();
-    let mut count = 0;
-    let mut open = roots;
+    let mut found: Vec<Arc<Entity>> = Vec::new();
+    let (mut open, mut looked_at) = (roots, Vec::new());
     for deeper in (0..level.max(1)).rev() {
+        open.sort_unstable();
+        open.dedup();
+        open.retain(|uid| looked_at.binary_search(uid).is_err());
         let mut next = Vec::new();
-        for uid in open {
-            if found.contains_key(&uid) {
+        for uid in &open {
+            let Some(entity) = seen(stored, overlay, principal, uid)? else {
                 continue;
+            };
+            if deeper > 0 {
+                core::entity_references(&entity, &mut |uid| next.push(uid.clone()));
             }
-            let entity = seen(stored, overlay, principal, &uid)?;
-            if let Some(entity) = &entity {
-                count += 1;
-                if deeper > 0 {
-                    core::entity_references(entity, &mut |uid| next.push(uid.clone()));
-                }
-            }
-            found.insert(uid, entity);
-            if count > MAX_SLICE {
+            found.push(entity);
+            if found.len() > MAX_SLICE {
                 return Err(Refusal::TooLarge {
                     what: "entities to decide with",
                     limit: MAX_SLICE,
                 });
             }
         }
+        looked_at.append(&mut open);
+        looked_at.sort_unstable();
         open = next;
     }
-    let known = found.into_values().flatten();
-    Ok(Entities::new(known.chain([Arc::clone(action)])))
+    found.push(Arc::clone(action));
+    Ok(Entities::new(found))
 }
 
 /// One entity with all of its ancestors.
@@ -98,14 +95,10 @@ pub(super) fn of_principal(
 fn build(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Entity>, Refusal> {
     let entity = stored.get(uid)?;
     let mut stated = overlay.about(uid);
-    if let (None, Some(only), None) = (&entity, stated.next(), stated.next()) {
-        let mut is_whole = true;
-        for parent in only.parents() {
-            is_whole &= parent != uid && parents(stored, overlay, parent)?.is_empty();
-        }
-        if is_whole {
-            return Ok(Arc::clone(only));
-        }
+    if let (None, Some(only), None) = (&entity, stated.next(), stated.next())
+        && is_whole(stored, overlay, only)?
+    {
+        return Ok(Arc::clone(only));
     }
     let stored_of_it = entity.iter().flat_map(|entity| core::attributes(entity));
     // Where both are there, the latter stands.
@@ -120,6 +113,17 @@ fn build(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Enti
         parents,
         ancestors,
     )))
+}
+
+/// Whether an entity is soundly in what is stated of it, and nothing is known above that.
+fn is_whole(stored: Known<'_>, overlay: &Overlay<'_>, entity: &Entity) -> Result<bool, Refusal> {
+    for (n, parent) in entity.parents().enumerate() {
+        let is_sound = n < MAX_ANCESTORS && parent != entity.uid();
+        if !is_sound || !parents(stored, overlay, parent)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn parents(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Vec<Uid>, Refusal> {

@@ -127,7 +127,8 @@ impl<'s> Supposing<'s> {
             }
         }
         let action = Arc::clone(&self.action.entity);
-        let entities = Entities::new(found.into_values().chain([action]));
+        let entities: Vec<_> = found.into_values().chain([action]).collect();
+        let entities = Entities::new(entities);
         Some(Supposed {
             changes: changes.to_vec(),
             request,

@@ -44,9 +44,9 @@ pub(super) fn to_stream_response(
 fn to_named_decision(answer: &Answer) -> wire::Decision {
     wire::Decision {
         decision_id: answer.decision_id().to_string(),
-        bundle: answer.bundle().to_string(),
+        bundle: answer.bundle().as_str().to_owned(),
         bundle_digest: answer.digest().to_string(),
-        revision: answer.revision().to_string(),
+        revision: answer.revision().as_str().to_owned(),
         ..to_decision(answer.decision(), answer.may_explain())
     }
 }

@@ -24,8 +24,8 @@ pub struct Entities {
 
 impl Entities {
     /// These entities; of two of one name, one.
-    pub fn new(closed: impl IntoIterator<Item = Arc<Entity>>) -> Self {
-        let mut all: Vec<_> = closed.into_iter().collect();
+    pub fn new(closed: impl Into<Vec<Arc<Entity>>>) -> Self {
+        let mut all = closed.into();
         all.sort_unstable_by(|a, b| a.uid().cmp(b.uid()));
         all.dedup_by(|a, b| a.uid() == b.uid());
         Self {
@@ -107,7 +107,8 @@ pub(in crate::policy) fn action_entities(
         .action_entities()
         .map_err(|error| error.to_string())?;
     let entities: &Cedars = entities.as_ref();
-    Ok(Entities::new(entities.iter().cloned().map(Arc::new)))
+    let entities: Vec<_> = entities.iter().cloned().map(Arc::new).collect();
+    Ok(Entities::new(entities))
 }
 
 /// Calls `found` with every entity that an entity's attributes refer to, as often as they do.
