@@ -9,6 +9,7 @@ mod gather;
 mod principal;
 mod principals;
 mod question;
+mod recent;
 mod recorded;
 mod slice;
 mod storable;

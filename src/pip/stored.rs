@@ -9,7 +9,7 @@ use std::{
 use quick_cache::{UnitWeighter, sync::Cache};
 use smol_str::{SmolStr, format_smolstr};
 
-use super::facts::Stated;
+use super::{facts::Stated, recent::Recent};
 use crate::{
     bundle::{MAX_ANCESTORS, Snapshot, Source},
     model::{EntityFacts, JsonLimits, Refusal, Value, parse_json},
@@ -19,6 +19,8 @@ use crate::{
 
 /// Entities that a view keeps built, of some 3 KB each.
 const BUILT: u64 = 60_000;
+/// For how many it has room without a thought.
+const FULL: u64 = BUILT / 10 * 9;
 /// How deep a hierarchy of both stores may be; each of them alone is bounded when it is written.
 const MAX_DEPTH: usize = 130;
 /// For how many it has room from the beginning.
@@ -45,6 +47,7 @@ pub struct DirectoryView {
     /// Why nothing may be decided by it, if so.
     unreadable: Option<Arc<str>>,
     built: Cache<Uid, Option<Arc<Entity>>>,
+    recent: Recent,
 }
 
 impl<'w> Known<'w> {
@@ -124,6 +127,7 @@ impl DirectoryView {
         Self {
             // One is made for every version that requests meet, so it begins small.
             built: Cache::with_weighter(FIRST, BUILT, UnitWeighter),
+            recent: Recent::default(),
             directory,
             unreadable: None,
         }
@@ -153,7 +157,10 @@ impl DirectoryView {
             return Ok(built);
         }
         let entity = self.build(snapshot, uid, below)?.map(Arc::new);
-        self.built.insert(uid.clone(), entity.clone());
+        // To make room costs as much as building, so what is asked for once takes none.
+        if self.built.weight() < FULL || self.recent.again(uid) {
+            self.built.insert(uid.clone(), entity.clone());
+        }
         Ok(entity)
     }
 
