@@ -276,7 +276,9 @@ async fn c13_a_flood_of_unknown_kids_costs_one_fetch() {
     let clock = AtomicI64::new(NOW);
     let time = || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap();
     let random = token(&OTHER_RSA, "random");
-    let ask = |keys, token| refreshed(&verifier, keys, token, time());
+    let ask = async |keys: &Arc<TrustedKeys>, token: &AccessToken| {
+        refreshed(&verifier, keys, token, time()).await
+    };
     let refuse = |keys: &TrustedKeys, token: &AccessToken| {
         let verified = keys.verify(token, &TokenScope::default(), time());
         verified.is_err()
