@@ -292,8 +292,10 @@ impl Tail {
             pause = LOOK;
             // A token expires or is revoked, and rules change, while a stream is open.
             for bundle in &self.bundles {
-                self.desk
-                    .still(&self.credential, "audit", Right::Audit, bundle)?;
+                let still = self
+                    .desk
+                    .still(&self.credential, "audit", Right::Audit, bundle);
+                still.await?;
             }
             let Some(mut reading) = self.reading.take() else {
                 return Err(status(Code::Internal, "unavailable", "the tail has ended"));

@@ -98,9 +98,13 @@ impl Desk {
         let now = (self.clock)();
         let id = DecisionId::new(now);
         let mut visit = Visit::default();
-        let decided = credential(request).and_then(|credential| {
-            self.operator(&credential, action, right, bundle, now, &mut visit)
-        });
+        let decided = match credential(request) {
+            Ok(credential) => {
+                self.operator(&credential, action, right, bundle, now, &mut visit)
+                    .await
+            }
+            Err(refusal) => Err(refusal),
+        };
         let refusal = decided.as_ref().err();
         let record = visit.into_record(id, now, &self.rules, (action, bundle), refusal);
         match action {
@@ -115,7 +119,7 @@ impl Desk {
     }
 
     /// Whether whoever opened a stream may still do `action` to `bundle`.
-    pub(super) fn still(
+    pub(super) async fn still(
         &self,
         credential: &CallerCredential,
         action: &str,
@@ -124,10 +128,13 @@ impl Desk {
     ) -> Result<(), Status> {
         let (now, mut visit) = ((self.clock)(), Visit::default());
         let decided = self.operator(credential, action, right, bundle, now, &mut visit);
-        decided.map(drop).map_err(|refusal| self.refuse(refusal))
+        decided
+            .await
+            .map(drop)
+            .map_err(|refusal| self.refuse(refusal))
     }
 
-    fn operator(
+    async fn operator(
         &self,
         credential: &CallerCredential,
         action: &str,
@@ -137,7 +144,7 @@ impl Desk {
         visit: &mut Visit,
     ) -> Result<Operator, Refusal> {
         visit.peer = credential.peer.map(|peer| peer.ip());
-        let caller = self.pdp.caller(credential, now)?;
+        let caller = self.pdp.caller(credential, now).await?;
         let name = caller.name().clone();
         visit.caller = Some(name.clone());
         caller.may(right, bundle)?;

@@ -35,5 +35,6 @@ mod program;
 mod promises;
 mod reload;
 mod replay;
+mod rotation;
 mod tutorial;
 mod wire;
