@@ -56,10 +56,8 @@ impl Explaining {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         caller.may(Right::Explain, bundle)?;
-        match self.0.take(caller.name(), now) {
-            true => Ok(()),
-            false => Err(Refusal::Overloaded),
-        }
+        let taken = self.0.take(caller.name(), now);
+        taken.map_err(|retry_after| Refusal::RateLimited { retry_after })
     }
 }
 
