@@ -21,11 +21,7 @@ use super::{
 };
 
 #[cfg(test)]
-mod reach_tests;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tls_tests;
 
 /// Most requests that wait for one issuer's keys at a time: each holds a token of up to 16 KiB, so
 /// a megabyte. Further ones are answered at once from the keys there are.
@@ -101,12 +97,43 @@ impl Desk {
 }
 
 impl TokenVerifier {
-    /// What the `pinned` keys say of a token's signature, checked once.
+    /// For a token that `pinned` refused as `kid_unknown`, `iss_key_mismatch` (its new key may be
+    /// called like another issuer's) or `keys_unavailable`: the keys that a new read brought, if one
+    /// was due and brought any in time (at most 5 seconds).
     ///
-    /// Where they refuse it as `kid_unknown`, `iss_key_mismatch` (its new key may be called like
-    /// another issuer's) or `keys_unavailable`, the keys of a new read are pinned and asked instead,
-    /// if one was due and brought any in time (at most 5 seconds). One read serves all who wait, at
-    /// most one per issuer and `key_refetch`; nobody else waits.
+    /// One read serves all who wait, at most one per issuer and `key_refetch`; nobody else waits.
+    pub async fn refreshed(
+        &self,
+        pinned: &TrustedKeys,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Option<Arc<TrustedKeys>> {
+        let index = pinned.lacking(token, now)?;
+        self.renewed(index, pinned, token, now).await
+    }
+
+    /// The same for a token that `pinned` lacks a key of issuer number `index` for.
+    pub(super) async fn renewed(
+        &self,
+        index: usize,
+        pinned: &TrustedKeys,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Option<Arc<TrustedKeys>> {
+        let current = self.pin();
+        // A signature is not checked twice against the same keys.
+        if !std::ptr::eq(pinned, &*current) && current.lacking(token, now).is_none() {
+            return Some(current);
+        }
+        let desk = self.desks.get(index)?.as_ref()?;
+        if !desk.source.is_remote() || !desk.fresh(now).await {
+            return None;
+        }
+        Some(self.pin())
+    }
+
+    /// What the `pinned` keys say of a token's signature, checked once; where the token is by a key
+    /// that they lack, the keys that a new read brought are pinned, and say it.
     pub async fn signature(
         &self,
         pinned: &mut Arc<TrustedKeys>,
@@ -117,20 +144,12 @@ impl TokenVerifier {
         let Some(index) = found.lacking() else {
             return found;
         };
-        let current = self.pin();
-        if !Arc::ptr_eq(pinned, &current) {
-            let by_current = current.signature(token, now);
-            if by_current.lacking().is_none() {
-                *pinned = current;
-                return by_current;
-            }
-        }
-        match self.desks.get(index).and_then(Option::as_ref) {
-            Some(desk) if desk.source.is_remote() && desk.fresh(now).await => {
-                *pinned = self.pin();
+        match self.renewed(index, pinned, token, now).await {
+            Some(fresh) => {
+                *pinned = fresh;
                 pinned.signature(token, now)
             }
-            _ => found,
+            None => found,
         }
     }
 

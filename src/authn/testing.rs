@@ -1,9 +1,6 @@
 //! Tokens and keys for this module's tests: real keys, real signatures, any header and payload.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{sync::LazyLock, time::Duration};
 
 use aws_lc_rs::{
     encoding::AsDer,
@@ -195,7 +192,7 @@ pub(super) fn corp() -> IssuerConfig {
 }
 
 /// Trust in these issuers and no others.
-pub(super) fn trust(issuers: &[IssuerConfig]) -> Arc<TrustedKeys> {
+pub(super) fn trust(issuers: &[IssuerConfig]) -> std::sync::Arc<TrustedKeys> {
     TokenVerifier::new(issuers).unwrap().pin()
 }
 
@@ -226,16 +223,4 @@ pub(super) fn check(id: &str, keys: &TrustedKeys, token: &str, expected: Option<
         "{id}: {:?}",
         outcome.err()
     );
-}
-
-/// The keys that a token made the verifier pin in place of `pinned`, if it did.
-pub(super) async fn refreshed(
-    verifier: &TokenVerifier,
-    pinned: &Arc<TrustedKeys>,
-    token: &AccessToken,
-    now: Timestamp,
-) -> Option<Arc<TrustedKeys>> {
-    let mut keys = Arc::clone(pinned);
-    let _found = verifier.signature(&mut keys, token, now).await;
-    (!Arc::ptr_eq(&keys, pinned)).then_some(keys)
 }
