@@ -108,7 +108,7 @@ impl TokenVerifier {
         token: &AccessToken,
         now: Timestamp,
     ) -> Option<Arc<TrustedKeys>> {
-        let index = pinned.lacking(token, now)?;
+        let index = pinned.signature(token, now).lacking()?;
         self.renewed(index, pinned, token, now).await
     }
 
@@ -122,7 +122,7 @@ impl TokenVerifier {
     ) -> Option<Arc<TrustedKeys>> {
         let current = self.pin();
         // A signature is not checked twice against the same keys.
-        if !std::ptr::eq(pinned, &*current) && current.lacking(token, now).is_none() {
+        if !std::ptr::eq(pinned, &*current) && current.signature(token, now).lacking().is_none() {
             return Some(current);
         }
         let desk = self.desks.get(index)?.as_ref()?;

@@ -148,11 +148,6 @@ impl TrustedKeys {
         (ring.digest() == signed.ring).then_some(signed)
     }
 
-    /// The issuer, by its number, whose keys may be too old to verify this token.
-    pub(super) fn lacking(&self, token: &AccessToken, now: Timestamp) -> Option<usize> {
-        self.signature(token, now).lacking()
-    }
-
     /// The issuer, by its number, whose keys may be too old for a token that they rejected as `code`.
     pub(super) fn outdated(&self, token: &AccessToken, code: RejectionCode) -> Option<usize> {
         if !old_keys_explain(code) {
