@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::{
     blocks::Block,
-    files::{Records, Segment},
+    files::Records,
     format::{Entry, Line, LineOutcome, Ref, Refusals, Repeated, Words, time_of},
+    parts::Parts,
 };
 use crate::{
     ledger::Frame,
@@ -217,15 +218,10 @@ pub(super) fn needed(frame: &Frame<'_>) -> Vec<u64> {
     back.collect()
 }
 
-/// Reads one decision of a segment without the others, wherever its facts stand in it.
-pub(super) fn told_alone(
-    frame: &Frame<'_>,
-    here: &Records,
-    segment: &Segment,
-) -> Result<Told, String> {
+/// Reads one entry of a chunk without the others, wherever its facts stand in the segment.
+pub(super) fn told_alone(frame: &Frame<'_>, here: &Records, parts: &Parts) -> Result<Told, String> {
     let mut passed = Passed::default();
     passed.pass(frame);
-    let chunks = segment.chunks().unwrap_or_default();
     for sequence in needed(frame) {
         if passed.has(sequence) {
             continue;
@@ -234,8 +230,7 @@ pub(super) fn told_alone(
             passed.pass(&found);
             continue;
         }
-        let chunk = chunks.iter().rev().find(|chunk| chunk.first <= sequence);
-        let there = chunk.and_then(|chunk| segment.load_chunk(chunk).ok());
+        let there = parts.of(sequence).and_then(|n| parts.load(n).ok());
         if let Some(found) = there.as_ref().and_then(|there| there.find(sequence)) {
             passed.pass(&found);
         }

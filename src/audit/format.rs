@@ -11,9 +11,14 @@ use crate::model::{Cause, DecisionId, Effect, Face, Outcome, Timestamp};
 
 /// The form of entries; another number is another form.
 pub(super) const VERSION: u8 = 1;
+/// Where an entry has its kind.
+pub(super) const KIND_AT: usize = 1;
 /// Where an entry of a decision has its id.
 pub(super) const ID_AT: usize = 2;
 pub(super) const DECISION: u8 = 1;
+/// Kinds that tell of several decisions or refusals, each with its id.
+pub(super) const REFUSALS: u8 = 2;
+pub(super) const REPEATED: u8 = 3;
 
 /// Seconds since 1970, and nanoseconds.
 pub(super) type Moment = (i64, i32);
@@ -227,11 +232,11 @@ impl Entry<'_> {
                 append(out, it)
             }
             Self::Refusals(it) => {
-                body(2, out);
+                body(REFUSALS, out);
                 append(out, it)
             }
             Self::Repeated(it) => {
-                body(3, out);
+                body(REPEATED, out);
                 append(out, it)
             }
             Self::Gap(it) => {
@@ -267,8 +272,8 @@ impl Entry<'_> {
                 let (id, body) = body.split_first_chunk().ok_or_else(short)?;
                 Entry::Decision(DecisionId::from_bytes(*id), read(body).map_err(malformed)?)
             }
-            2 => Entry::Refusals(read(body).map_err(malformed)?),
-            3 => Entry::Repeated(read(body).map_err(malformed)?),
+            REFUSALS => Entry::Refusals(read(body).map_err(malformed)?),
+            REPEATED => Entry::Repeated(read(body).map_err(malformed)?),
             4 => Entry::Gap(read(body).map_err(malformed)?),
             5 => Entry::Checkpoint(read(body).map_err(malformed)?),
             6 => Entry::Pruned(read(body).map_err(malformed)?),
@@ -284,7 +289,7 @@ fn append(out: &mut Vec<u8>, body: &impl Serialize) -> Result<(), postcard::Erro
 
 /// The id of the decision that an entry tells of, without reading the rest.
 pub(super) fn id_in(payload: &[u8]) -> Option<[u8; 16]> {
-    let is_decision = payload.get(1) == Some(&DECISION);
+    let is_decision = payload.get(KIND_AT) == Some(&DECISION);
     let id = payload.get(ID_AT..)?.first_chunk()?;
     is_decision.then_some(*id)
 }

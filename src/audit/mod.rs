@@ -19,6 +19,7 @@ mod follow;
 mod format;
 mod hold;
 mod keys;
+mod parts;
 mod query;
 mod redact;
 mod scan;
