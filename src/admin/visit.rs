@@ -1,6 +1,6 @@
 //! What operators asked to do, as records of the decision log.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     bundle::Snapshot,
@@ -35,8 +35,8 @@ impl Visit {
         (action, bundle): (&str, &BundleName),
         refusal: Option<&Refusal>,
     ) -> Record {
-        let outcome = match (&self.decision, refusal) {
-            (Some(decision), _) => RecordOutcome::of_decision(decision),
+        let outcome = match (self.decision, refusal) {
+            (Some(decision), _) => RecordOutcome::Decision(Arc::new(decision)),
             (None, Some(refusal)) => RecordOutcome::of_refusal(refusal),
             (None, None) => RecordOutcome::of_refusal(&Refusal::UnknownBundle),
         };
@@ -62,7 +62,7 @@ impl Visit {
             token_id: None,
         });
         let facts = Facts {
-            subject,
+            subject: subject.map(Arc::new),
             asked: Some(asked),
         };
         Record {

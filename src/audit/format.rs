@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Cause, DecisionId, Effect, Face, Outcome, Timestamp};
@@ -116,11 +117,11 @@ pub(super) struct Ref {
 
 /// Texts of a record, in the order of its reasons and errors.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Words {
-    pub(super) detail: Option<String>,
+pub(super) struct Words<'a> {
+    pub(super) detail: Option<Cow<'a, str>>,
     /// `@reason`, `@advice` and place.
-    pub(super) reasons: Vec<(Option<String>, Option<String>, String)>,
-    pub(super) errors: Vec<String>,
+    pub(super) reasons: Vec<(Option<Cow<'a, str>>, Option<Cow<'a, str>>, Cow<'a, str>)>,
+    pub(super) errors: Vec<Cow<'a, str>>,
 }
 
 /// What strangers were refused within one second.
@@ -282,9 +283,30 @@ impl Entry<'_> {
     }
 }
 
-fn append(out: &mut Vec<u8>, body: &impl Serialize) -> Result<(), postcard::Error> {
-    *out = postcard::to_extend(body, std::mem::take(out))?;
-    Ok(())
+/// Appends a body in postcard's form. After an error there may be some of it.
+pub(super) fn append(out: &mut Vec<u8>, body: &impl Serialize) -> Result<(), postcard::Error> {
+    postcard::serialize_with_flavor(body, End(out))
+}
+
+/// The end of a buffer that has other things before.
+struct End<'a>(&'a mut Vec<u8>);
+
+impl Flavor for End<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// The id of the decision that an entry tells of, without reading the rest.

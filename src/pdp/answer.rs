@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub(super) decision_id: DecisionId,
-    pub(super) decision: Decision,
+    pub(super) decision: Arc<Decision>,
     pub(super) bundle: BundleName,
     pub(super) digest: Digest,
     pub(super) revision: Revision,

@@ -262,7 +262,7 @@ impl Pdp {
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, ask, now, decision_id, &mut trace));
         let outcome = match &result {
-            Ok(answer) => RecordOutcome::of_decision(answer.decision()),
+            Ok(answer) => RecordOutcome::Decision(Arc::clone(&answer.decision)),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         let receipt = (self.recorder).submit(trace.into_record(ask, decision_id, now, outcome));
@@ -294,7 +294,7 @@ impl Pdp {
         Ok(Answer {
             decision_id,
             may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
-            decision: decided.decision,
+            decision: Arc::new(decided.decision),
             digest: world.snapshot.digest,
             revision: world.revision,
             bundle: world.bundle,

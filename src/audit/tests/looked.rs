@@ -1,7 +1,7 @@
 //! Looking through a log: by summaries, a page at a time, and as it grows.
 
 use super::*;
-use crate::model::{Effect, Reason};
+use crate::model::Effect;
 
 /// A log of one segment with several chunks, which has ended: records of all kinds by chance.
 async fn filled(kept: &Kept, count: usize) {
@@ -37,11 +37,7 @@ async fn filled(kept: &Kept, count: usize) {
                 }
             }
             2 => it.caller = Some(CallerName::new("rare")),
-            _ => {
-                if let RecordOutcome::Decision { reasons, .. } = &mut it.outcome {
-                    reasons.push(reason);
-                }
-            }
+            _ => it.outcome = decided(Outcome::Allow, Cause::Permitted, vec![reason]),
         }
         log.recorder.record(it);
     }
