@@ -232,10 +232,10 @@ fn list(store: &Store) -> usize {
     let directory = version.directory("b").unwrap();
     let (mut after, mut count) = (None, 0);
     loop {
-        let page = directory.page(None, after.as_ref(), CHUNK, |_, _| true);
+        let page = directory.page(None, after.as_ref(), CHUNK, |_| true);
         count += page.len();
         match page.into_iter().next_back() {
-            Some((last, _)) => after = Some(last),
+            Some(last) => after = Some(last.key.clone()),
             None => return count,
         }
     }

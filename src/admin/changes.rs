@@ -10,7 +10,7 @@ use crate::{
     pep::grpc::{read_entity, read_uid},
     pip::{facts_of, live_parents, stamp, storable, storable_key},
     proto::v1::{self as wire, entity_change, expectation},
-    store::{Directory, Key, Stored},
+    store::{Directory, Stored},
 };
 
 /// A change of one entity, checked against the rules of now.
@@ -87,16 +87,15 @@ fn read_expectation(it: Option<wire::Expectation>) -> Result<Expect, Refusal> {
 pub(super) fn to_stored_entity(
     snapshot: &Snapshot,
     directory: &Directory,
-    key: &Key,
     stored: &Stored,
 ) -> Result<wire::StoredEntity, Refusal> {
-    let facts = facts_of(key, stored)?;
+    let facts = facts_of(stored)?;
     let unsendable = |why: crate::client::NotSendable| Refusal::Unavailable {
         detail: why.to_string(),
     };
     let parents = live_parents(snapshot, directory, stored);
     let entity = wire::Entity {
-        uid: Some(key.entity().into()),
+        uid: Some(stored.key.entity().into()),
         attributes: to_members(facts.attributes).map_err(unsendable)?,
         parents: parents.map(|parent| parent.entity().into()).collect(),
     };

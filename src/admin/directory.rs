@@ -1,6 +1,6 @@
 //! `doorward.v1.DirectoryService`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tonic::{Code, Request, Response, Status};
@@ -20,7 +20,7 @@ use crate::{
         directory_service_server::{DirectoryService, DirectoryServiceServer},
         entity_change::Change as Of,
     },
-    store::{Directory, Key, Outcome, Reach, Version},
+    store::{Directory, Key, Outcome, Reach, Stored, Version},
 };
 
 /// The most changes in one request.
@@ -125,8 +125,16 @@ impl DirectoryFace {
             let message = format!("`{}` is not stored", key.entity());
             self.0.fail(Code::NotFound, "unknown_entity", &message)
         };
-        let stored = directory.get(key).ok_or_else(missing)?;
-        let told = to_stored_entity(snapshot, directory, key, stored);
+        self.told(snapshot, directory, directory.get(key).ok_or_else(missing)?)
+    }
+
+    fn told(
+        &self,
+        snapshot: &Snapshot,
+        directory: &Directory,
+        stored: &Stored,
+    ) -> Result<wire::StoredEntity, Status> {
+        let told = to_stored_entity(snapshot, directory, stored);
         told.map_err(|refusal| self.0.refuse(refusal))
     }
 }
@@ -237,12 +245,12 @@ impl DirectoryService for DirectoryFace {
         let page =
             page.map_err(|why| self.0.fail(Code::Internal, "unavailable", &why.to_string()))?;
         let next_page_token = match page.last() {
-            Some(last) if page.len() == limit => to_token(last),
+            Some(last) if page.len() == limit => to_token(&last.key),
             _ => String::new(),
         };
         let entities: Result<Vec<_>, Status> = page
             .iter()
-            .map(|key| self.entity(&snapshot, &directory, key))
+            .map(|stored| self.told(&snapshot, &directory, stored))
             .collect();
         Ok(Response::new(wire::ListEntitiesResponse {
             entities: entities?,
@@ -291,13 +299,12 @@ impl Filter {
         })
     }
 
-    fn page(&self, directory: &Directory, limit: usize) -> Vec<Key> {
+    fn page(&self, directory: &Directory, limit: usize) -> Vec<Arc<Stored>> {
         let (type_name, after) = (self.type_name.as_deref(), self.after.as_ref());
-        let page = directory.page(type_name, after, limit, |_, stored| {
+        directory.page(type_name, after, limit, |stored| {
             let parent = self.parent.as_ref();
             parent.is_none_or(|it| stored.parents.contains(it))
-        });
-        page.into_iter().map(|(key, _)| key).collect()
+        })
     }
 }
 

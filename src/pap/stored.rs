@@ -27,19 +27,22 @@ pub fn check_stored(
     let mut stamps: HashMap<&str, u64> = HashMap::new();
     let mut faults = Vec::new();
     let mut count = 0_usize;
-    for (key, stored) in directory.iter() {
-        let type_name = key.type_name.as_str();
+    for stored in directory.iter() {
+        let type_name = stored.key.type_name.as_str();
         let now = *stamps
             .entry(type_name)
             .or_insert_with(|| stamp(snapshot, type_name));
         if now == stored.stamp {
             continue;
         }
-        let fits = facts_of(key, stored).and_then(|facts| storable(snapshot, facts, "entity"));
+        let fits = facts_of(stored).and_then(|facts| storable(snapshot, facts, "entity"));
         if let Err(why) = fits {
             count += 1;
             if faults.len() < TOLD {
-                let message = format!("stored entity `{}` does not fit: {why}", key.entity());
+                let message = format!(
+                    "stored entity `{}` does not fit: {why}",
+                    stored.key.entity()
+                );
                 faults.push(Fault::general("stored_entity", message));
             }
         }

@@ -9,8 +9,10 @@ mod gather;
 mod principal;
 mod principals;
 mod question;
+mod recent;
 mod recorded;
 mod slice;
+mod storable;
 mod stored;
 mod suppose;
 
@@ -20,8 +22,6 @@ pub use principal::Principal;
 pub use principals::{LivePrincipals, Principals};
 pub use question::{Asked, Resolved};
 pub use recorded::{Told, asked_again};
-pub use stored::{
-    DirectoryView, Known, Storable, facts_of, live_parents, stamp, storable, storable_key,
-    suppose_directory,
-};
+pub use storable::{Storable, stamp, storable, storable_key, suppose_directory};
+pub use stored::{DirectoryView, Known, facts_of, live_parents};
 pub use suppose::Supposing;

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    sync::{Arc, Weak},
+    sync::{Arc, LazyLock, Weak},
 };
 
 use arc_swap::ArcSwap;
@@ -16,11 +16,13 @@ use super::{
 use crate::{
     bundle::Snapshot,
     model::{Claims, Refusal},
-    store::Version,
+    store::{Directory, Version},
 };
 
 /// The memory of one bundle's principals, in bytes as weighed.
 const CAPACITY: u64 = 64 * 1024 * 1024;
+/// What a bundle has that uses none, or of which nothing is stored.
+static NO_DIRECTORY: LazyLock<Arc<Directory>> = LazyLock::new(Arc::default);
 /// What an entry of the usual size weighs, with the claims that it keeps.
 const USUAL: u64 = 4 * 1024;
 
@@ -32,8 +34,6 @@ const USUAL: u64 = 4 * 1024;
 pub struct Principals {
     snapshot: Weak<Snapshot>,
     view: Arc<DirectoryView>,
-    /// The version that the view is of, where the bundle has a directory.
-    version: Option<Arc<Version>>,
     made: Arc<Cache<These, Arc<Principal>, ByMemory>>,
 }
 
@@ -65,17 +65,16 @@ impl Weighter<These, Arc<Principal>> for ByMemory {
 }
 
 impl Principals {
-    fn new(snapshot: Weak<Snapshot>, view: DirectoryView, version: Option<Arc<Version>>) -> Self {
+    fn new(snapshot: Weak<Snapshot>, view: DirectoryView) -> Self {
         let items = usize::try_from(CAPACITY / USUAL).unwrap_or(1);
         Self {
             snapshot,
             view: Arc::new(view),
-            version,
             made: Arc::new(Cache::with_weighter(items, CAPACITY, ByMemory)),
         }
     }
 
-    /// What the directory says of anyone, in the version that these are of.
+    /// What the directory says of anyone.
     pub fn directory(&self) -> &DirectoryView {
         &self.view
     }
@@ -109,8 +108,8 @@ impl fmt::Debug for Principals {
     }
 }
 
-/// The principals of the snapshot that a bundle serves now, and of the newest version of its
-/// directory; those of the ones before go with them, when the first request meets new ones.
+/// The principals of the snapshot that a bundle serves now, and of its directory as it is now; those
+/// of the ones before go with them, when the first request meets new ones.
 #[derive(Debug)]
 pub struct LivePrincipals(ArcSwap<Principals>);
 
@@ -123,23 +122,16 @@ impl LivePrincipals {
         bundle: &str,
     ) -> Arc<Principals> {
         let uses = snapshot.sources.uses_directory();
+        let directory = version.directory(bundle).filter(|_| uses);
+        let directory = directory.unwrap_or(&NO_DIRECTORY);
+        let unreadable = version.unreadable();
         let live = self.0.load();
         let is_of_snapshot = std::ptr::eq(live.snapshot.as_ptr(), Arc::as_ptr(snapshot));
-        let is_of_version = !uses
-            || live
-                .version
-                .as_ref()
-                .is_some_and(|of| Arc::ptr_eq(of, version));
-        let unreadable = version.unreadable();
-        let is_of_version = is_of_version && live.view.is_readable() == unreadable.is_none();
-        if is_of_snapshot && is_of_version {
+        if is_of_snapshot && live.view.is_of(directory, unreadable.is_none()) {
             return Arc::clone(&live);
         }
-        let directory = version.directory(bundle).filter(|_| uses);
-        let view = DirectoryView::new(directory.cloned().unwrap_or_default());
-        let view = view.unreadable(unreadable.cloned());
-        let of = uses.then(|| Arc::clone(version));
-        let mut fresh = Principals::new(Arc::downgrade(snapshot), view, of);
+        let view = DirectoryView::new(Arc::clone(directory)).unreadable(unreadable.cloned());
+        let mut fresh = Principals::new(Arc::downgrade(snapshot), view);
         let of_token = snapshot.mapping.principal_types();
         let depend = |name| snapshot.sources.is_in_directory(name);
         if is_of_snapshot && !of_token.iter().any(depend) {
@@ -154,7 +146,7 @@ impl LivePrincipals {
 
 impl Default for LivePrincipals {
     fn default() -> Self {
-        let none = Principals::new(Weak::new(), DirectoryView::default(), None);
+        let none = Principals::new(Weak::new(), DirectoryView::default());
         Self(ArcSwap::from_pointee(none))
     }
 }

@@ -91,6 +91,12 @@ fn seen(
 /// # Errors
 /// As of [`build`].
 pub(super) fn of_principal(stored: Known<'_>, stated: &Stated) -> Result<Arc<Entity>, Refusal> {
+    if stated.attributes.is_empty()
+        && stated.parents.is_empty()
+        && let Some(entity) = stored.get(&stated.uid)?
+    {
+        return Ok(entity);
+    }
     build(stored, &Overlay::new(stored, stated), &stated.uid)
 }
 

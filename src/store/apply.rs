@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::version::{Directory, Key, Stored, Version};
+use super::{
+    directory::Directory,
+    version::{Key, Stored, Version},
+};
 use crate::ledger::{
     Chain, Entry,
     record::{Change, EntityChanges, Expect, LedgerRecord, Put, Revocation},
@@ -100,9 +103,8 @@ impl Version {
         deltas: &mut Vec<Delta>,
     ) -> Result<Outcome, String> {
         let bundle: Arc<str> = record.bundle.as_str().into();
-        let mut directory = self.directories.get(&bundle).cloned().unwrap_or_default();
-        // Nobody else of this version holds it now, so what no other version shares changes in place.
-        self.directories.remove_mut(&bundle);
+        let before = self.directories.get(&bundle);
+        let mut directory = before.map_or_else(Directory::default, |it| Directory::clone(it));
         let begun = deltas.len();
         let mut outcome = Outcome::Applied;
         for (n, change) in record.changes.iter().enumerate() {
@@ -117,17 +119,20 @@ impl Version {
                 break;
             }
             let new = match &change.put {
-                Some(put) => Some(stored(put, old.as_deref(), sequence)?),
+                Some(put) => Some(stored(&key, put, old.as_deref(), sequence)?),
                 None => None,
             };
             if let Some(why) = new
                 .as_ref()
-                .and_then(|new| check_hierarchy(&directory, &key, new).err())
+                .and_then(|new| check_hierarchy(&directory, new).err())
             {
                 outcome = Outcome::Refused(n, why);
                 break;
             }
-            directory.set(&key, new.clone());
+            match &new {
+                Some(new) => directory.put(Arc::clone(new)),
+                None => directory.remove(&key),
+            }
             if old.is_some() || new.is_some() {
                 let bundle = Arc::clone(&bundle);
                 deltas.push(Delta::Entity {
@@ -138,15 +143,11 @@ impl Version {
                 });
             }
         }
-        if outcome != Outcome::Applied {
-            for delta in deltas.drain(begun..).rev() {
-                if let Delta::Entity { key, old, .. } = delta {
-                    directory.set(&key, old);
-                }
-            }
-        }
         self.since_snapshot += record.changes.len();
-        self.directories.insert_mut(bundle, directory);
+        match outcome {
+            Outcome::Applied => self.directories.insert_mut(bundle, Arc::new(directory)),
+            _ => deltas.truncate(begun),
+        }
         Ok(outcome)
     }
 }
@@ -161,7 +162,12 @@ fn holds(change: &Change, old: Option<&Stored>) -> bool {
     }
 }
 
-fn stored(put: &Put, old: Option<&Stored>, sequence: u64) -> Result<Arc<Stored>, String> {
+fn stored(
+    key: &Key,
+    put: &Put,
+    old: Option<&Stored>,
+    sequence: u64,
+) -> Result<Arc<Stored>, String> {
     let facts: Facts<'_> = serde_json::from_str(put.facts.get())
         .map_err(|why| format!("facts of no known form: {why}"))?;
     let parents = facts.parents.into_iter().map(|it| Key {
@@ -169,6 +175,7 @@ fn stored(put: &Put, old: Option<&Stored>, sequence: u64) -> Result<Arc<Stored>,
         id: it.id,
     });
     Ok(Arc::new(Stored {
+        key: key.clone(),
         attributes: facts.attrs.get().into(),
         parents: parents.collect(),
         changed: sequence,
@@ -178,7 +185,7 @@ fn stored(put: &Put, old: Option<&Stored>, sequence: u64) -> Result<Arc<Stored>,
 }
 
 /// Whether an entity may have the parents that it names: no cycle, not too deep, not too many.
-fn check_hierarchy(directory: &Directory, key: &Key, new: &Stored) -> Result<(), &'static str> {
+fn check_hierarchy(directory: &Directory, new: &Stored) -> Result<(), &'static str> {
     let mut found: HashSet<&Key> = HashSet::new();
     let mut level: Vec<&Key> = new.parents.iter().collect();
     for _ in 0..MAX_DEPTH {
@@ -187,7 +194,7 @@ fn check_hierarchy(directory: &Directory, key: &Key, new: &Stored) -> Result<(),
         }
         let mut next = Vec::new();
         for parent in level {
-            if parent == key {
+            if *parent == new.key {
                 return Err("would be its own ancestor");
             }
             if found.insert(parent)

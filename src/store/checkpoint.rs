@@ -5,6 +5,7 @@
 //! and set aside and made anew when anything differs. One thread writes it.
 
 mod entries;
+mod load;
 mod task;
 
 use std::{
@@ -16,12 +17,9 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    health::Health,
-    version::{Directory, Version},
-};
-use crate::ledger::{Chain, Epoch, record::Revocation};
-use entries::{ENTITY, FORMAT, POSITION, Position, REVOCATION, read_key, read_value, sum};
+use super::{health::Health, open::Both, version::Version};
+use entries::Position;
+use load::load;
 pub(super) use task::Checkpoint;
 pub use task::CheckpointTask;
 
@@ -48,10 +46,10 @@ pub(super) struct Found {
 }
 
 /// Reads the checkpoint in `data`, or begins one.
-pub(super) fn read(data: &Path) -> Found {
+pub(super) fn read(data: &Path, both: Both) -> Found {
     let dir = data.join(DIR);
     let held = try_open(&dir).and_then(|db| {
-        let loaded = load(&db)?;
+        let loaded = load(&db, both)?;
         Ok((db, loaded))
     });
     Found { dir, held }
@@ -132,76 +130,4 @@ fn set_aside(dir: &Path) -> std::io::Result<PathBuf> {
     let aside = free.unwrap_or_else(|| dir.with_extension("damaged"));
     fs::rename(dir, &aside)?;
     Ok(aside)
-}
-
-/// What it holds, if it holds a whole version.
-fn load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
-    let loaded = catch_unwind(AssertUnwindSafe(|| try_load(db)));
-    loaded.unwrap_or_else(|_| Err("reading it panics".to_owned()))
-}
-
-fn try_load(db: &sled::Db) -> Result<Option<(Version, Position)>, String> {
-    let text = |why: sled::Error| why.to_string();
-    let Some(position) = db.get(POSITION).map_err(text)? else {
-        return match db.is_empty() {
-            true => Ok(None),
-            false => Err("it was not written to its end".to_owned()),
-        };
-    };
-    let position: Position = serde_json::from_slice(&position).map_err(|why| why.to_string())?;
-    if position.format != FORMAT {
-        return Err(format!("its format is {}", position.format));
-    }
-    let mut version = Version {
-        chain: Chain {
-            sequence: position.sequence,
-            hash: position.hash,
-        },
-        epochs: position
-            .epochs
-            .iter()
-            .map(|(id, from)| Epoch {
-                id: *id,
-                from: *from,
-            })
-            .collect(),
-        ..Version::default()
-    };
-    version.revocations.restored = position.restored.clone();
-    let mut total = 0_u64;
-    let mut here: Option<(Arc<str>, Directory)> = None;
-    for entry in db.iter() {
-        let (key, value) = entry.map_err(text)?;
-        let Some((kind, rest)) = key.split_first() else {
-            continue;
-        };
-        match *kind {
-            ENTITY => {
-                let (bundle, key) = read_key(rest).ok_or("a key of no known form")?;
-                let stored = read_value(&value).ok_or("a value of no known form")?;
-                if here.as_ref().is_none_or(|(name, _)| **name != *bundle)
-                    && let Some((name, done)) = here.replace((bundle.into(), Default::default()))
-                {
-                    version.directories.insert_mut(name, done);
-                }
-                if let Some((_, directory)) = &mut here {
-                    directory.set(&key, Some(Arc::new(stored)));
-                }
-            }
-            REVOCATION => {
-                let revocation: Revocation =
-                    serde_json::from_slice(rest).map_err(|why| why.to_string())?;
-                version.revocations.add(revocation);
-            }
-            _ => continue,
-        }
-        total = total.wrapping_add(sum(&key, &value));
-    }
-    if let Some((name, done)) = here {
-        version.directories.insert_mut(name, done);
-    }
-    match total == position.sum {
-        true => Ok(Some((version, position))),
-        false => Err("its entries are not those that were written".to_owned()),
-    }
 }

@@ -178,7 +178,7 @@ impl Store {
         let (mut opened, mut found) = (None, None);
         both(
             &mut || opened = held.take().map(|held| held.open(log)),
-            &mut || found = checkpoint.then(|| checkpoint::read(&data)),
+            &mut || found = checkpoint.then(|| checkpoint::read(&data, both)),
         );
         let late = || Log::open(Arc::clone(&disk), &dir, log);
         let Opened { log, recovery } = opened.unwrap_or_else(late)?;

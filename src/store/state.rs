@@ -90,12 +90,12 @@ pub(super) fn read(version: &mut Version, chain: Chain, bytes: &[u8]) -> Result<
         }
         Part::Entities { bundle, entities } => {
             let held = version.directories.get(bundle.as_str());
-            let mut directory = held.cloned().unwrap_or_default();
+            let mut directory = held.map(Arc::clone).unwrap_or_default();
             // Alone, so that it is changed in place.
             version.directories.remove_mut(bundle.as_str());
+            let changed = Arc::make_mut(&mut directory);
             for item in entities {
-                let (key, stored) = stored(item);
-                directory.set(&key, Some(Arc::new(stored)));
+                changed.put(Arc::new(stored(item)));
             }
             version.directories.insert_mut(bundle.into(), directory);
         }
@@ -103,13 +103,13 @@ pub(super) fn read(version: &mut Version, chain: Chain, bytes: &[u8]) -> Result<
     Ok(())
 }
 
-fn item((key, stored): (&Key, &Arc<Stored>)) -> Item {
+fn item(stored: &Arc<Stored>) -> Item {
     let uid = |key: &Key| Uid {
         type_name: key.type_name.clone(),
         id: key.id.clone(),
     };
     Item {
-        uid: uid(key),
+        uid: uid(&stored.key),
         changed: stored.changed,
         born: stored.born,
         stamp: stored.stamp,
@@ -118,17 +118,17 @@ fn item((key, stored): (&Key, &Arc<Stored>)) -> Item {
     }
 }
 
-fn stored(item: Item) -> (Key, Stored) {
+fn stored(item: Item) -> Stored {
     let key = |uid: Uid| Key {
         type_name: uid.type_name,
         id: uid.id,
     };
-    let stored = Stored {
+    Stored {
+        key: key(item.uid),
         attributes: item.attrs.into(),
         parents: item.parents.into_iter().map(key).collect(),
         changed: item.changed,
         born: item.born,
         stamp: item.stamp,
-    };
-    (key(item.uid), stored)
+    }
 }

@@ -151,7 +151,7 @@ fn what_makes_no_principal_is_not_remembered() {
 #[test]
 fn their_memory_is_bounded() {
     let snapshot = snapshot("a");
-    let principals = Principals::new(Arc::downgrade(&snapshot), DirectoryView::default(), None);
+    let principals = Principals::new(Arc::downgrade(&snapshot), DirectoryView::default());
     let teams: Vec<String> = (0..900).map(|n| format!("t{n}")).collect();
     for n in 0..600 {
         let one = claims(json!({"sub": format!("u{n}"), "teams": teams}));

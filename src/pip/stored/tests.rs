@@ -33,21 +33,21 @@ fn rules(depth: usize) -> Snapshot {
 }
 
 /// `B::"n"` in `A::"m"`.
-fn above(n: usize, m: usize) -> (Key, Stored) {
-    let stored = Stored {
+fn above(n: usize, m: usize) -> Arc<Stored> {
+    Arc::new(Stored {
+        key: Key::new("B", &n.to_string()),
         attributes: "{}".into(),
         parents: [Key::new("A", &m.to_string())].into(),
         changed: 1,
         born: 1,
         stamp: 0,
-    };
-    (Key::new("B", &n.to_string()), stored)
+    })
 }
 
 #[track_caller]
-fn check(depth: usize, stored: impl Iterator<Item = (Key, Stored)>, ancestors: Option<usize>) {
+fn check(depth: usize, stored: impl Iterator<Item = Arc<Stored>>, ancestors: Option<usize>) {
     let snapshot = rules(depth);
-    let view = DirectoryView::new(stored.collect());
+    let view = DirectoryView::new(Arc::new(stored.collect()));
     let def = snapshot.schema.type_named("B").unwrap();
     let uid = def.uid_of("0").unwrap();
     match (Known::new(&snapshot, &view).get(&uid), ancestors) {

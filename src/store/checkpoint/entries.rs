@@ -1,5 +1,7 @@
 //! The entries of the checkpoint, as bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,6 +22,9 @@ pub(super) struct Position {
     pub(super) hash: [u8; 32],
     pub(super) epochs: Vec<(u64, u64)>,
     pub(super) restored: Option<Restored>,
+    /// How many entities each bundle has.
+    #[serde(default)]
+    pub(super) entities: BTreeMap<String, usize>,
     /// The sum over all other entries.
     pub(super) sum: u64,
 }
@@ -72,7 +77,7 @@ pub(super) fn entity_value(stored: &Stored) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn read_value(mut bytes: &[u8]) -> Option<Stored> {
+pub(super) fn read_value(key: Key, mut bytes: &[u8]) -> Option<Stored> {
     let mut number = || {
         let (number, rest) = bytes.split_first_chunk()?;
         bytes = rest;
@@ -86,6 +91,7 @@ pub(super) fn read_value(mut bytes: &[u8]) -> Option<Stored> {
         parents.push(Key::new(type_name, id));
     }
     Some(Stored {
+        key,
         attributes,
         parents: parents.into(),
         changed,

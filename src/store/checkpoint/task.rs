@@ -180,7 +180,7 @@ impl CheckpointTask {
             .directories
             .iter()
             .flat_map(|(bundle, directory)| directory.in_order().map(move |it| (bundle, it)))
-            .map(|(bundle, (key, stored))| (entity_key(bundle, key), entity_value(stored)));
+            .map(|(bundle, stored)| (entity_key(bundle, &stored.key), entity_value(stored)));
         let revocations = version.revocations.iter().map(revocation_entry);
         let mut batch = sled::Batch::default();
         for (n, (key, value)) in entities.chain(revocations).enumerate() {
@@ -240,6 +240,7 @@ impl CheckpointTask {
             hash: version.chain.hash,
             epochs: version.epochs.iter().map(|it| (it.id, it.from)).collect(),
             restored: version.revocations.restored.clone(),
+            entities: version.counts(),
             sum: self.position.sum,
         };
         let position = serde_json::to_vec(&self.position)

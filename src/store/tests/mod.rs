@@ -152,10 +152,8 @@ fn claims(jti: &str, sub: &str, issued: Option<i64>) -> Claims {
 
 fn ids(version: &Version) -> Vec<String> {
     let directory = version.directory("b").cloned().unwrap_or_default();
-    let page = directory.page(None, None, usize::MAX, |_, _| true);
-    page.into_iter()
-        .map(|(key, _)| key.id.to_string())
-        .collect()
+    let page = directory.page(None, None, usize::MAX, |_| true);
+    page.into_iter().map(|it| it.key.id.to_string()).collect()
 }
 
 #[test]
@@ -440,13 +438,12 @@ fn a_compacted_ledger_comes_to_the_same() {
     store.store.compact().unwrap();
     assert!(disk.files().len() < files / 2, "{:?}", disk.files());
     let revision = store.write(&entities(vec![delete("e2")])).unwrap().revision;
-    let expected: Vec<_> =
-        store
-            .store
-            .pin()
-            .directory("b")
-            .unwrap()
-            .page(None, None, 99, |_, _| true);
+    let expected: Vec<_> = store
+        .store
+        .pin()
+        .directory("b")
+        .unwrap()
+        .page(None, None, 99, |_| true);
     store.end().unwrap();
     disk.kill();
     let store = Running::open(on(&disk, &data)).unwrap();
@@ -455,7 +452,7 @@ fn a_compacted_ledger_comes_to_the_same() {
         version
             .directory("b")
             .unwrap()
-            .page(None, None, 99, |_, _| true),
+            .page(None, None, 99, |_| true),
         expected
     );
     assert_eq!(expected.len(), 18);

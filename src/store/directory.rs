@@ -1,0 +1,290 @@
+//! The stored entities of one bundle, in one version.
+//!
+//! Nearly all of them are in a table that versions share whole, where one look finds an entity; what
+//! has changed since the table was made is in a persistent map before it. Once that is a good part of
+//! all, a new table is made of both, so a change costs little however many there are.
+
+use std::{
+    borrow::Borrow,
+    collections::HashSet,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Bound,
+    sync::{Arc, OnceLock},
+};
+
+use foldhash::fast::RandomState;
+use rpds::HashTrieMapSync;
+
+use super::{
+    order::Order,
+    version::{Key, Stored},
+};
+
+/// Changes for which no table is made.
+const FEW: usize = if cfg!(test) { 8 } else { 4_096 };
+/// A table is made when the changes are one in so many of its entities.
+const PART: usize = 4;
+
+/// The stored entities of one bundle.
+#[derive(Clone, Default)]
+pub struct Directory {
+    table: Arc<HashSet<ByKey, RandomState>>,
+    /// What has changed since the table was made; `None` is gone.
+    changed: HashTrieMapSync<Key, Option<Arc<Stored>>>,
+    count: usize,
+    /// Made when someone first asks for it, which no decision does, and kept from then on.
+    order: Arc<OnceLock<Order>>,
+}
+
+/// An entity, found by its key.
+#[derive(Clone)]
+struct ByKey(Arc<Stored>);
+
+impl Directory {
+    /// An entity.
+    pub fn get(&self, key: &Key) -> Option<&Arc<Stored>> {
+        match self.changed.get(key) {
+            Some(changed) => changed.as_ref(),
+            None => self.table.get(key).map(|it| &it.0),
+        }
+    }
+
+    /// Every entity, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        let table = self.table.iter().map(|it| &it.0);
+        let unchanged = table.filter(|it| !self.changed.contains_key(&it.key));
+        unchanged.chain(self.changed.values().flatten())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether `child` is still in a parent that it names: not after that parent was removed, even if
+    /// one of its name was stored later. `stored_type` tells whether such parents are stored here.
+    pub fn is_in(&self, child: &Stored, parent: &Key, stored_type: bool) -> bool {
+        match self.get(parent) {
+            Some(parent) => parent.born <= child.changed,
+            None => !stored_type,
+        }
+    }
+
+    /// Every entity, in the order of their keys.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        let keys = self.order().onward(Bound::Unbounded);
+        keys.filter_map(|key| self.get(key))
+    }
+
+    /// The first `limit` entities after `after`, of one type or of all, in the order of their keys,
+    /// that pass `filter`; no other entities before the last of them are looked at.
+    pub fn page(
+        &self,
+        type_name: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+        filter: impl Fn(&Stored) -> bool,
+    ) -> Vec<Arc<Stored>> {
+        let first = type_name.map(|name| Key::new(name, ""));
+        let begin = match (after, &first) {
+            (Some(after), Some(first)) if after < first => Bound::Included(first),
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Included(first),
+            (None, None) => Bound::Unbounded,
+        };
+        let keys = self.order().onward(begin);
+        let of_type = keys.take_while(|key| type_name.is_none_or(|name| key.type_name == name));
+        let found = of_type.filter_map(|key| self.get(key).filter(|stored| filter(stored)));
+        found.take(limit).map(Arc::clone).collect()
+    }
+
+    /// One that has room for so many entities.
+    pub(super) fn with_room(count: usize) -> Self {
+        let table = HashSet::with_capacity_and_hasher(count, RandomState::default());
+        Self {
+            table: Arc::new(table),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in an entity of a directory that is only being made: nobody else has it, and it has no
+    /// other entity of that key.
+    pub(super) fn take_in(&mut self, stored: Stored) {
+        let stored = ByKey(Arc::new(stored));
+        match Arc::get_mut(&mut self.table) {
+            Some(table) => {
+                table.insert(stored);
+                self.count = table.len();
+            }
+            None => self.put(stored.0),
+        }
+    }
+
+    /// The keys in their order; of a million it takes a second, once.
+    fn order(&self) -> &Order {
+        let make = || Order::of(self.iter().map(|it| it.key.clone()).collect());
+        self.order.get_or_init(make)
+    }
+
+    /// Puts an entity in its place.
+    pub(super) fn put(&mut self, stored: Arc<Stored>) {
+        let key = stored.key.clone();
+        if self.get(&key).is_none() {
+            self.count += 1;
+            if let Some(order) = self.made_order() {
+                order.add(&key);
+            }
+        }
+        self.changed.insert_mut(key, Some(stored));
+        self.fold();
+    }
+
+    /// Takes an entity away, if it is there.
+    pub(super) fn remove(&mut self, key: &Key) {
+        if self.get(key).is_none() {
+            return;
+        }
+        self.count -= 1;
+        if let Some(order) = self.made_order() {
+            order.remove(key);
+        }
+        match self.table.contains(key) {
+            true => self.changed.insert_mut(key.clone(), None),
+            false => drop(self.changed.remove_mut(key)),
+        }
+        self.fold();
+    }
+
+    fn made_order(&mut self) -> Option<&mut Order> {
+        Arc::make_mut(&mut self.order).get_mut()
+    }
+
+    /// Makes a new table when much has changed since this one was made.
+    fn fold(&mut self) {
+        if self.changed.size() <= FEW.max(self.table.len() / PART) {
+            return;
+        }
+        let table = Arc::make_mut(&mut self.table);
+        for (key, changed) in self.changed.iter() {
+            match changed {
+                Some(stored) => drop(table.replace(ByKey(Arc::clone(stored)))),
+                None => drop(table.remove(key)),
+            }
+        }
+        self.changed = HashTrieMapSync::default();
+    }
+}
+
+impl FromIterator<Arc<Stored>> for Directory {
+    /// Of two entities of one key, the latter stands.
+    fn from_iter<I: IntoIterator<Item = Arc<Stored>>>(entities: I) -> Self {
+        let entities = entities.into_iter();
+        let mut table =
+            HashSet::with_capacity_and_hasher(entities.size_hint().0, Default::default());
+        for stored in entities {
+            table.replace(ByKey(stored));
+        }
+        Self {
+            count: table.len(),
+            table: Arc::new(table),
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory")
+            .field("entities", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Borrow<Key> for ByKey {
+    fn borrow(&self) -> &Key {
+        &self.0.key
+    }
+}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ledger::testing::Dice;
+
+    fn stored(key: &Key, changed: u64) -> Arc<Stored> {
+        Arc::new(Stored {
+            key: key.clone(),
+            attributes: "{}".into(),
+            parents: Box::default(),
+            changed,
+            born: 1,
+            stamp: 0,
+        })
+    }
+
+    #[track_caller]
+    fn check(directory: &Directory, model: &BTreeMap<Key, u64>) {
+        let told = |it: &Arc<Stored>| (it.key.clone(), it.changed);
+        assert_eq!(
+            directory.iter().map(told).collect::<BTreeMap<_, _>>(),
+            *model
+        );
+        assert_eq!(directory.iter().count(), model.len());
+        assert_eq!(directory.len(), model.len());
+        assert!(directory.in_order().map(told).eq(model.clone()));
+        for (key, changed) in model {
+            assert_eq!(directory.get(key).map(|it| it.changed), Some(*changed));
+        }
+    }
+
+    #[test]
+    fn versions_are_what_a_plain_map_says_and_stay_so() {
+        let mut dice = Dice::new(11);
+        let (mut directory, mut model) = (Directory::default(), BTreeMap::new());
+        let mut earlier = Vec::new();
+        for step in 0..4_000 {
+            let key = Key::new("T", &dice.below(150).to_string());
+            match dice.percent(if step % 1_000 < 700 { 70 } else { 5 }) {
+                true => {
+                    directory.put(stored(&key, step));
+                    model.insert(key, step);
+                }
+                false => {
+                    directory.remove(&key);
+                    model.remove(&key);
+                }
+            }
+            if step % 101 == 0 {
+                check(&directory, &model);
+                earlier.push((directory.clone(), model.clone()));
+            }
+        }
+        for (directory, model) in &earlier {
+            check(directory, model);
+        }
+        let again: Directory = directory.iter().map(Arc::clone).collect();
+        check(&again, &model);
+    }
+}
