@@ -115,12 +115,14 @@ pub(super) struct Ref {
     pub(super) commitment: [u8; 32],
 }
 
+type Text<'a> = Option<Cow<'a, str>>;
+
 /// Texts of a record, in the order of its reasons and errors.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Words<'a> {
-    pub(super) detail: Option<Cow<'a, str>>,
+    pub(super) detail: Text<'a>,
     /// `@reason`, `@advice` and place.
-    pub(super) reasons: Vec<(Option<Cow<'a, str>>, Option<Cow<'a, str>>, Cow<'a, str>)>,
+    pub(super) reasons: Vec<(Text<'a>, Text<'a>, Cow<'a, str>)>,
     pub(super) errors: Vec<Cow<'a, str>>,
 }
 

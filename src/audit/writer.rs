@@ -333,10 +333,17 @@ impl Writer {
 
     fn add(&mut self, turn: &mut Turn, entry: &Entry<'_>, beside: Option<&Beside>) {
         let payload = &mut self.spare.payload;
-        if entry.encode(payload).is_ok() {
-            let loose = beside.map_or(&[][..], |beside| &beside.bytes);
-            turn.group.add(payload, loose);
-            self.unsigned += 1;
+        match entry.encode(payload) {
+            Ok(()) => {
+                let loose = beside.map_or(&[][..], |beside| &beside.bytes);
+                turn.group.add(payload, loose);
+                self.unsigned += 1;
+            }
+            Err(why) => {
+                // What would have stood beside it is nowhere.
+                self.written.forget();
+                tracing::error!(error = %why, "an entry cannot be encoded");
+            }
         }
     }
 

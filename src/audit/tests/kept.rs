@@ -99,14 +99,17 @@ async fn a_shared_subject_is_written_again_where_the_disk_did_not_take_it() {
     let log = kept.open(&mode(AuditMode::Required), disk.clone());
     let who = Arc::new(subject("alice"));
     let (end, ended) = oneshot::channel::<()>();
-    let writing = tokio::spawn(log.writer.run(async { ended.await.unwrap() }));
     let submit = || log.recorder.submit(record_sharing(&who, "o-1")).durable();
-    disk.fail(Fault::Write, 0);
-    assert!(submit().await.is_err());
-    submit().await.unwrap();
-    submit().await.unwrap();
-    end.send(()).unwrap();
-    writing.await.unwrap().unwrap();
+    let asks = async {
+        disk.fail(Fault::Write, 0);
+        assert!(submit().await.is_err());
+        submit().await.unwrap();
+        submit().await.unwrap();
+        end.send(()).unwrap();
+    };
+    let writing = log.writer.run(async { ended.await.unwrap() });
+    let (written, ()) = tokio::join!(writing, asks);
+    written.unwrap();
     kept.take(&disk);
     assert_eq!(subjects(&kept).len(), 2);
 }
