@@ -218,7 +218,7 @@ async fn ask(pdp: &Arc<Pdp>, flood: bool) -> Fared {
 
 /// Bytes that each of so many garbage tokens takes in the log, and how many a second there are.
 async fn garbage_alone(tokens: u64) -> (f64, f64) {
-    let data = tempfile::tempdir_in(".").unwrap();
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let log = open(data.path(), AuditMode::Required);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let writer = tokio::spawn(log.writer.run(async { ended.await.unwrap_or(()) }));
@@ -259,7 +259,7 @@ fn open(data: &Path, mode: AuditMode) -> DecisionLog {
 }
 
 async fn with_log(mode: AuditMode, flood: bool) -> Fared {
-    let data = tempfile::tempdir_in(".").unwrap();
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let log = open(data.path(), mode);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let writer = tokio::spawn(log.writer.run(async { ended.await.unwrap_or(()) }));
@@ -359,7 +359,7 @@ fn main() -> ExitCode {
         println!("    {tokens} garbage tokens at {rate:.0}/s");
         ok &= judged("bytes of log for each", bytes, bytes <= 2.0);
         let records = std::env::var("LOG_RECORDS").map_or(1_000_000, |it| it.parse().unwrap());
-        let data = tempfile::tempdir_in(".").unwrap();
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let id = fill(data.path(), records).await;
         let files = AuditFiles::new(&data.path().join("audit"));
         let began = Instant::now();

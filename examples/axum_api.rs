@@ -3,7 +3,7 @@
 //! ```text
 //! doorward serve --dev
 //! cargo run --example axum_api
-//! TOKEN=$(doorward token --sub alice --claim tenant='"acme"' --claim roles='["clerk"]')
+//! TOKEN=$(doorward token --sub alice --scope orders:read --claim tenant='"acme"' --claim roles='["clerk"]')
 //! curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8000/tenants/acme/orders/o-1
 //! curl -i http://127.0.0.1:8000/tenants/acme/orders/o-1
 //! ```

@@ -4,7 +4,8 @@
 //! `WIRE_DOORWARD=target/release/doorward` another. The server has core 0, the load core 1: run it on
 //! a machine that has nothing else to do. `WIRE_SECONDS` (5) is the time for each row, `WIRE_POLICIES`
 //! (10000) the size of the bundle, `WIRE_ROWS` a part of the names of the rows to run; with
-//! `WIRE_ONE_THREAD` the other server runs on a single-threaded runtime.
+//! `WIRE_ONE_THREAD` the other server runs on a single-threaded runtime. `WIRE_STORED=1000000` asks
+//! about so many documents of the directory instead, and about 1,000.
 //!
 //! The load is a client of its own over `h2`: `h2load` sends one body only, and answers to one
 //! question say little of a server with caches. Every answer is read, and counted as what it says.
@@ -27,6 +28,7 @@ mod load;
 mod noop;
 mod questions;
 mod servers;
+mod stored;
 
 use std::{env, process::Command};
 
@@ -86,6 +88,9 @@ fn main() {
         comparisons: 1,
     };
     let seconds = setting("WIRE_SECONDS", 5);
+    if let Some(many) = env::var_os("WIRE_STORED") {
+        return stored::compare(many.to_str().unwrap().parse().unwrap(), seconds);
+    }
     let only = env::var("WIRE_ROWS").unwrap_or_default();
     let rig = Rig::new(shape);
     let questions = Questions::new(shape, &rig.issuer);

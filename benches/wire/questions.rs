@@ -2,7 +2,7 @@
 
 use doorward::{
     authn::DevIssuer,
-    model::Value,
+    model::{EntityFacts, EntityRef, Value},
     proto::v1::{
         CheckBatchRequest, CheckRequest, CheckStreamRequest, check_batch_request, check_request,
     },
@@ -23,6 +23,8 @@ const DOCUMENTS: usize = 50_000;
 const ASKED: usize = 40_000;
 /// Tokens that are each seen once in a while: more than any cache keeps.
 const ONCE: usize = 30_000;
+/// Questions about stored documents: more than a run asks.
+const ASKED_OF_STORED: usize = 1_500_000;
 const BATCH: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,28 @@ impl Questions {
             batches: batches.collect(),
             streamed: streamed.collect(),
             asked: asked.iter().map(frame).collect(),
+        }
+    }
+
+    /// Questions about stored documents, as many as a run may ask without asking one again.
+    pub(crate) fn stored(shape: Shape, issuer: &DevIssuer, count: usize) -> Self {
+        let now = clock::now();
+        let mint = |group: usize| token(issuer, &format!("user-{group}"), group, now);
+        let tokens: Vec<String> = (0..shape.groups()).map(mint).collect();
+        let (documents, mut dice) = (Zipf::new(count), Dice::new(13));
+        let question = |_| {
+            let document = documents.roll(&mut dice);
+            // One in eight is asked about by someone of another team.
+            let group = document + usize::from(document % 8 == 7);
+            let token = tokens.get(group % tokens.len()).unwrap().clone();
+            let name = EntityRef::new("Doc", format!("doc-{document}"));
+            frame(&message(token, EntityFacts::bare(name)))
+        };
+        Self {
+            asked: (0..ASKED_OF_STORED).map(question).collect(),
+            once: Vec::new(),
+            batches: Vec::new(),
+            streamed: Vec::new(),
         }
     }
 

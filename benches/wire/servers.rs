@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, BufWriter, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -10,10 +10,13 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use doorward::authn::DevIssuer;
+use doorward::{authn::DevIssuer, model::Value};
 use tempfile::TempDir;
 
-use super::{common::Shape, noop};
+use super::{
+    common::{Shape, doc},
+    noop,
+};
 
 /// What a server is started with.
 pub(crate) struct Rig {
@@ -31,16 +34,53 @@ pub(crate) enum Audit {
 pub(crate) struct Served {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Where operators are answered, if anywhere.
+    admin: Option<String>,
 }
 
 impl Rig {
     pub(crate) fn new(shape: Shape) -> Self {
+        Self::with(shape, "")
+    }
+
+    /// With so many documents in the directory, which is where the facts about them are.
+    pub(crate) fn stored(shape: Shape, count: usize) -> Self {
+        let rig = Self::with(
+            shape,
+            "[[entity]]\ntype = \"Doc\"\nsource = \"directory\"\n",
+        );
+        let lines = rig.dir.path().join("documents.jsonl");
+        let mut file = BufWriter::new(fs::File::create(&lines).unwrap());
+        for n in 0..count {
+            let doc = doc(&format!("doc-{n}"), n % shape.groups());
+            let attributes = Value::Record(doc.attributes);
+            let parent = doc.parents.first().unwrap();
+            let line = serde_json::json!({
+                "uid": { "type": "Doc", "id": doc.uid.id },
+                "attrs": serde_json::Value::from(&attributes),
+                "parents": [{ "type": parent.type_name, "id": parent.id }],
+            });
+            writeln!(file, "{line}").unwrap();
+        }
+        file.flush().unwrap();
+        let served = rig.doorward(Audit::Off);
+        let mut import = Command::new(program());
+        import.args(["directory", "import"]).arg(lines);
+        import.arg("--addr").arg(served.admin.as_ref().unwrap());
+        assert!(import.status().unwrap().success());
+        rig
+    }
+
+    fn with(shape: Shape, sources: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let rules = dir.path().join("policies");
         fs::create_dir(&rules).unwrap();
         for (path, text) in shape.files().iter() {
             fs::write(rules.join(&**path), text).unwrap();
         }
+        let mut bundle = fs::OpenOptions::new();
+        let mut bundle = bundle.append(true).open(rules.join("bundle.toml")).unwrap();
+        bundle.write_all(sources.as_bytes()).unwrap();
         let data = dir.path().join("data");
         // The server marks its data directory, so it must be the one to make it.
         let mut rig = Self {
@@ -53,14 +93,8 @@ impl Rig {
     }
 
     pub(crate) fn doorward(&self, audit: Audit) -> Served {
-        let program = std::env::var_os("WIRE_DOORWARD").map_or_else(
-            || PathBuf::from(env!("CARGO_BIN_EXE_doorward")),
-            PathBuf::from,
-        );
         let mut command = Command::new("taskset");
-        command
-            .args(["-c", "0"])
-            .arg(fs::canonicalize(program).unwrap());
+        command.args(["-c", "0"]).arg(program());
         command.current_dir(self.dir.path());
         command.args(["serve", "--dev", "--bundle", "policies", "--data", "data"]);
         for listener in ["--grpc", "--http", "--probe"] {
@@ -88,6 +122,12 @@ impl Rig {
     }
 }
 
+fn program() -> PathBuf {
+    let program = std::env::var_os("WIRE_DOORWARD");
+    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_doorward").into());
+    fs::canonicalize(program).unwrap()
+}
+
 impl Served {
     /// Waits until it says where it answers.
     fn start(mut command: Command) -> Self {
@@ -97,16 +137,26 @@ impl Served {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut line = || lines.next().expect("the server ended").unwrap();
         let address = loop {
-            let line = lines.next().expect("the server ended").unwrap();
+            let line = line();
             let found = line.trim().strip_prefix("gRPC").map(|it| it.trim().parse());
             if let Some(Ok(address)) = found {
                 break address;
             }
         };
+        // The lines of the other listeners follow, up to an empty one.
+        let others = std::iter::repeat_with(line).take_while(|it| !it.is_empty());
+        let admin =
+            others.filter_map(|it| Some(it.trim().strip_prefix("admin")?.trim().to_owned()));
+        let admin = admin.last().map(|it| format!("http://{it}"));
         // Read to the end, so that the server never waits for a reader.
         thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
+        Self {
+            child,
+            address,
+            admin,
+        }
     }
 
     /// The processor time that it has taken, in microseconds.

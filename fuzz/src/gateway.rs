@@ -33,7 +33,7 @@ use envoy_types::{
 };
 use prost::Message as _;
 
-use crate::{ISSUER, now};
+use super::{ISSUER, now};
 
 const FILES: &[(&str, &str)] = &[
     (

@@ -2,7 +2,8 @@
 //! way of a gateway.
 //!
 //! Each function is a fuzz target (`cargo fuzz run token --features libfuzzer`) and runs over the
-//! seeds and their mutations in `cargo test`.
+//! seeds and their mutations in `cargo test`: here, and among the server's own tests, which have this
+//! file as a module.
 
 pub mod gateway;
 

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     entries::{read_filter, to_page, to_record},
-    operate::{Desk, status},
+    operate::{Desk, Operator, status},
 };
 use crate::{
     audit::{AuditFiles, Followed, Follower, Query, Told, find, page, page_back},
@@ -57,6 +57,12 @@ pub struct AuditFace {
     closing: watch::Receiver<bool>,
 }
 
+/// Who may read, and the records of which bundles.
+struct Admitted {
+    by: Operator,
+    bundles: Vec<BundleName>,
+}
+
 type Records = Pin<Box<dyn Stream<Item = Result<wire::TailRecordsResponse, Status>> + Send>>;
 
 impl AuditFace {
@@ -77,33 +83,28 @@ impl AuditFace {
         AuditServiceServer::new(self).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// Whose records a call is about: those of one bundle, or all there are.
-    fn bundles(&self, name: &str) -> Result<Vec<BundleName>, Status> {
-        match name {
-            "" => {
-                let all = self.desk.bundles.iter();
-                Ok(all.map(|(name, _)| name.clone()).collect())
-            }
-            name => Ok(vec![self.desk.bundle(name)?]),
+    /// Admits a call that is about the records of `bundle`, or of all where it is empty: once for
+    /// each.
+    async fn admit<T: Sync>(&self, request: &Request<T>, bundle: &str) -> Result<Admitted, Status> {
+        let names: Vec<&str> = match bundle {
+            "" => self
+                .desk
+                .bundles
+                .iter()
+                .map(|(it, _)| it.as_str())
+                .collect(),
+            name => vec![name],
+        };
+        let mut bundles = Vec::with_capacity(names.len());
+        let mut by = None;
+        for name in names {
+            let admitted = self.desk.admit(request, "audit", Right::Audit, name);
+            let admitted = admitted.await?;
+            bundles.push(admitted.bundle.clone());
+            by = Some(admitted);
         }
-    }
-
-    /// Admits a call that is about the records of `bundle`, or of all where it is empty.
-    async fn admit<T: Sync>(
-        &self,
-        request: &Request<T>,
-        bundle: &str,
-    ) -> Result<Vec<BundleName>, Status> {
-        let bundles = self.bundles(bundle)?;
-        if bundles.is_empty() {
-            return Err(self.desk.refuse(Refusal::UnknownBundle));
-        }
-        for bundle in &bundles {
-            self.desk
-                .admit(request, "audit", Right::Audit, bundle)
-                .await?;
-        }
-        Ok(bundles)
+        let by = by.ok_or_else(|| self.desk.refuse_anyone(Refusal::UnknownBundle))?;
+        Ok(Admitted { by, bundles })
     }
 
     fn files(&self) -> Result<AuditFiles, Status> {
@@ -112,17 +113,18 @@ impl AuditFace {
         self.files.clone().ok_or_else(none)
     }
 
-    fn place(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Status> {
+    fn place(&self, by: &Operator, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Status> {
         let place = Arc::clone(of).try_acquire_owned();
-        place.map_err(|_| self.desk.refuse(Refusal::Overloaded))
+        place.map_err(|_| self.desk.refuse(by, Refusal::Overloaded))
     }
 
     /// Reads files off the async threads, in a place of its own even when the caller hangs up.
     async fn read<T: Send + 'static>(
         &self,
+        by: &Operator,
         work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, Status> {
-        let place = self.place(&self.queries)?;
+        let place = self.place(by, &self.queries)?;
         let done = spawn_blocking(move || {
             let _until_done = place;
             work()
@@ -150,9 +152,9 @@ impl AuditService for AuditFace {
         request: Request<wire::QueryRecordsRequest>,
     ) -> Result<Response<wire::QueryRecordsResponse>, Status> {
         let filter = request.get_ref().filter.clone().unwrap_or_default();
-        self.admit(&request, &filter.bundle).await?;
+        let Admitted { by, .. } = self.admit(&request, &filter.bundle).await?;
         let asked = request.into_inner();
-        let refused = |refusal| self.desk.refuse(refusal);
+        let refused = |refusal| self.desk.refuse(&by, refusal);
         let query = read_filter(filter).map_err(refused)?;
         let token = match asked.page_token.as_str() {
             "" => None,
@@ -166,7 +168,7 @@ impl AuditService for AuditFace {
             Ok(size) => size.min(MAX_PAGE),
         };
         let (files, back) = (self.files()?, asked.newest_first);
-        let answer = self.read(move || {
+        let answer = self.read(&by, move || {
             let found = match back {
                 true => page_back(&files, &query, token.unwrap_or(u64::MAX), most, LOOKS),
                 false => page(&files, &query, token.unwrap_or(0), most, LOOKS),
@@ -180,17 +182,17 @@ impl AuditService for AuditFace {
         &self,
         request: Request<wire::GetRecordRequest>,
     ) -> Result<Response<wire::GetRecordResponse>, Status> {
-        self.admit(&request, &request.get_ref().bundle).await?;
+        let Admitted { by, .. } = self.admit(&request, &request.get_ref().bundle).await?;
         let wire::GetRecordRequest {
             bundle,
             decision_id,
         } = request.into_inner();
         let id: DecisionId = decision_id.parse().map_err(|why| {
             let refusal = Refusal::malformed("decision_id", "decision_id", why);
-            self.desk.refuse(refusal)
+            self.desk.refuse(&by, refusal)
         })?;
         let files = self.files()?;
-        let found = self.read(move || find(&files, id)).await?;
+        let found = self.read(&by, move || find(&files, id)).await?;
         let query = Query {
             bundle: (!bundle.is_empty()).then_some(bundle),
             ..Query::default()
@@ -215,11 +217,11 @@ impl AuditService for AuditFace {
         request: Request<wire::TailRecordsRequest>,
     ) -> Result<Response<Self::TailRecordsStream>, Status> {
         let filter = request.get_ref().filter.clone().unwrap_or_default();
-        let bundles = self.admit(&request, &filter.bundle).await?;
-        let refused = |refusal| self.desk.refuse(refusal);
+        let Admitted { by, bundles } = self.admit(&request, &filter.bundle).await?;
+        let refused = |refusal| self.desk.refuse(&by, refusal);
         let credential = credential(&request).map_err(refused)?;
         let query = read_filter(filter).map_err(refused)?;
-        let place = self.place(&self.tails)?;
+        let place = self.place(&by, &self.tails)?;
         let files = self.files()?;
         let after = match request.into_inner().after_sequence {
             Some(sequence) => sequence,
@@ -292,8 +294,10 @@ impl Tail {
             pause = LOOK;
             // A token expires or is revoked, and rules change, while a stream is open.
             for bundle in &self.bundles {
-                self.desk
-                    .still(&self.credential, "audit", Right::Audit, bundle)?;
+                let still = self
+                    .desk
+                    .still(&self.credential, "audit", Right::Audit, bundle);
+                still.await?;
             }
             let Some(mut reading) = self.reading.take() else {
                 return Err(status(Code::Internal, "unavailable", "the tail has ended"));

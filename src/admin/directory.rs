@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bundle::Snapshot,
     ledger::record::{Change, EntityChanges, LedgerRecord},
-    model::{BundleName, Refusal, Right},
+    model::{Refusal, Right},
     pep::grpc::read_uid,
     pip::storable_key,
     proto::v1::{
@@ -50,73 +50,86 @@ impl DirectoryFace {
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
+    async fn admit<T: Sync>(
+        &self,
+        request: &Request<T>,
+        action: &'static str,
+        bundle: &str,
+    ) -> Result<Operator, Status> {
+        let admitted = self.0.admit(request, action, Right::Directory, bundle);
+        admitted.await
+    }
+
     /// Checks changes against the rules of now, and writes them.
     async fn write(
         &self,
-        bundle: BundleName,
         by: Operator,
         changes: Vec<wire::EntityChange>,
     ) -> Result<String, Status> {
         if changes.len() > MAX_CHANGES {
             let limit = MAX_CHANGES;
             let what = "changes";
-            return Err(self.0.refuse(Refusal::TooLarge { what, limit }));
+            return Err(self.0.refuse(&by, Refusal::TooLarge { what, limit }));
         }
-        let snapshot = self.0.snapshot(&bundle)?;
+        let snapshot = self.0.snapshot(&by)?;
         let read: Result<Vec<Change>, Refusal> = changes
             .into_iter()
             .enumerate()
             .map(|(n, change)| read_change(&snapshot, change).map_err(|why| numbered(why, n)))
             .collect();
-        let changes = read.map_err(|refusal| self.0.refuse(refusal))?;
+        let changes = read.map_err(|refusal| self.0.refuse(&by, refusal))?;
         let count = changes.len();
         let record = LedgerRecord::Entities(EntityChanges {
-            bundle: bundle.to_string(),
+            bundle: by.bundle.to_string(),
             time: by.now,
             by: by.name.to_string(),
             changes,
         });
         let written = self.0.store.write(&record).await;
-        let written = written.map_err(|why| self.0.not_written(&why))?;
+        let written = written.map_err(|why| self.0.not_written(&by, &why))?;
         match written.outcome {
             Outcome::Applied => {
-                tracing::info!(%bundle, by = %by.name, count, sequence = written.sequence, "directory changed");
+                tracing::info!(bundle = %by.bundle, by = %by.name, count, sequence = written.sequence, "directory changed");
                 Ok(written.revision.to_string())
             }
             Outcome::Conflict(n) => {
                 let message = format!("change {}: what it expects does not hold", n + 1);
-                Err(self.0.fail(Code::FailedPrecondition, "conflict", &message))
+                let class = (Code::FailedPrecondition, "conflict", "conflict");
+                Err(self.0.not_made(&by, class, &message))
             }
             Outcome::Refused(n, why) => {
                 let field = format!("changes[{n}].parents");
-                Err(self.0.refuse(Refusal::malformed(field, "hierarchy", why)))
+                let refusal = Refusal::malformed(field, "hierarchy", why);
+                Err(self.0.refuse(&by, refusal))
             }
             Outcome::Nothing => {
                 let message = "what is stored cannot be read, and nothing was changed";
-                Err(self.0.fail(Code::Unavailable, "not_written", message))
+                let class = (Code::Unavailable, "unavailable", "not_written");
+                Err(self.0.not_made(&by, class, message))
             }
         }
     }
 
     /// What is stored, as of a revision or later.
-    async fn version(&self, at_least: &str) -> Result<std::sync::Arc<Version>, Status> {
+    async fn version(&self, by: &Operator, at_least: &str) -> Result<Arc<Version>, Status> {
         let store = &self.0.store;
         if at_least.is_empty() {
             return Ok(store.pin());
         }
         match store.reach(at_least, PATIENCE).await {
             Reach::Reached => Ok(store.pin()),
-            Reach::Later => Err(self.0.refuse(Refusal::Stale)),
+            Reach::Later => Err(self.0.refuse(by, Refusal::Stale)),
             Reach::Lost | Reach::Unknown => {
                 let message = "is no revision of what is stored here";
                 let refusal = Refusal::malformed("at_least_revision", "unknown_revision", message);
-                Err(self.0.refuse(refusal))
+                Err(self.0.refuse(by, refusal))
             }
         }
     }
 
     fn entity(
         &self,
+        by: &Operator,
         snapshot: &Snapshot,
         directory: &Directory,
         key: &Key,
@@ -125,17 +138,19 @@ impl DirectoryFace {
             let message = format!("`{}` is not stored", key.entity());
             self.0.fail(Code::NotFound, "unknown_entity", &message)
         };
-        self.told(snapshot, directory, directory.get(key).ok_or_else(missing)?)
+        let stored = directory.get(key).ok_or_else(missing)?;
+        self.told(by, snapshot, directory, stored)
     }
 
     fn told(
         &self,
+        by: &Operator,
         snapshot: &Snapshot,
         directory: &Directory,
         stored: &Stored,
     ) -> Result<wire::StoredEntity, Status> {
         let told = to_stored_entity(snapshot, directory, stored);
-        told.map_err(|refusal| self.0.refuse(refusal))
+        told.map_err(|refusal| self.0.refuse(by, refusal))
     }
 }
 
@@ -145,11 +160,8 @@ impl DirectoryService for DirectoryFace {
         &self,
         request: Request<wire::PutEntityRequest>,
     ) -> Result<Response<wire::PutEntityResponse>, Status> {
-        let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self
-            .0
-            .admit(&request, "write", Right::Directory, &bundle)
-            .await?;
+        let by = self.admit(&request, "write", &request.get_ref().bundle);
+        let by = by.await?;
         let wire::PutEntityRequest {
             entity,
             expectation,
@@ -159,7 +171,7 @@ impl DirectoryService for DirectoryFace {
             change: Some(Of::Put(entity.unwrap_or_default())),
             expectation,
         };
-        let revision = self.write(bundle, by, vec![change]).await?;
+        let revision = self.write(by, vec![change]).await?;
         Ok(Response::new(wire::PutEntityResponse { revision }))
     }
 
@@ -167,11 +179,8 @@ impl DirectoryService for DirectoryFace {
         &self,
         request: Request<wire::DeleteEntityRequest>,
     ) -> Result<Response<wire::DeleteEntityResponse>, Status> {
-        let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self
-            .0
-            .admit(&request, "write", Right::Directory, &bundle)
-            .await?;
+        let by = self.admit(&request, "write", &request.get_ref().bundle);
+        let by = by.await?;
         let wire::DeleteEntityRequest {
             uid, expectation, ..
         } = request.into_inner();
@@ -179,7 +188,7 @@ impl DirectoryService for DirectoryFace {
             change: Some(Of::Delete(uid.unwrap_or_default())),
             expectation,
         };
-        let revision = self.write(bundle, by, vec![change]).await?;
+        let revision = self.write(by, vec![change]).await?;
         Ok(Response::new(wire::DeleteEntityResponse { revision }))
     }
 
@@ -187,13 +196,10 @@ impl DirectoryService for DirectoryFace {
         &self,
         request: Request<wire::WriteEntitiesRequest>,
     ) -> Result<Response<wire::WriteEntitiesResponse>, Status> {
-        let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        let by = self
-            .0
-            .admit(&request, "write", Right::Directory, &bundle)
-            .await?;
+        let by = self.admit(&request, "write", &request.get_ref().bundle);
+        let by = by.await?;
         let changes = request.into_inner().changes;
-        let revision = self.write(bundle, by, changes).await?;
+        let revision = self.write(by, changes).await?;
         Ok(Response::new(wire::WriteEntitiesResponse { revision }))
     }
 
@@ -201,21 +207,19 @@ impl DirectoryService for DirectoryFace {
         &self,
         request: Request<wire::GetEntityRequest>,
     ) -> Result<Response<wire::GetEntityResponse>, Status> {
-        let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        self.0
-            .admit(&request, "read", Right::Directory, &bundle)
-            .await?;
+        let by = self.admit(&request, "read", &request.get_ref().bundle);
+        let by = by.await?;
         let asked = request.into_inner();
-        let version = self.version(&asked.at_least_revision).await?;
-        let snapshot = self.0.snapshot(&bundle)?;
+        let version = self.version(&by, &asked.at_least_revision).await?;
+        let snapshot = self.0.snapshot(&by)?;
         let key = read_uid(asked.uid, "uid").and_then(|uid| storable_key(&snapshot, &uid, "uid"));
-        let key = key.map_err(|refusal| self.0.refuse(refusal))?;
+        let key = key.map_err(|refusal| self.0.refuse(&by, refusal))?;
         let directory = version
-            .directory(bundle.as_str())
+            .directory(by.bundle.as_str())
             .cloned()
             .unwrap_or_default();
         Ok(Response::new(wire::GetEntityResponse {
-            entity: Some(self.entity(&snapshot, &directory, &key)?),
+            entity: Some(self.entity(&by, &snapshot, &directory, &key)?),
             revision: version.revision().to_string(),
         }))
     }
@@ -224,16 +228,15 @@ impl DirectoryService for DirectoryFace {
         &self,
         request: Request<wire::ListEntitiesRequest>,
     ) -> Result<Response<wire::ListEntitiesResponse>, Status> {
-        let bundle = self.0.bundle(&request.get_ref().bundle)?;
-        self.0
-            .admit(&request, "read", Right::Directory, &bundle)
-            .await?;
+        let by = self.admit(&request, "read", &request.get_ref().bundle);
+        let by = by.await?;
         let asked = request.into_inner();
-        let version = self.version(&asked.at_least_revision).await?;
-        let snapshot = self.0.snapshot(&bundle)?;
-        let filter = Filter::read(&snapshot, &asked).map_err(|refusal| self.0.refuse(refusal))?;
+        let version = self.version(&by, &asked.at_least_revision).await?;
+        let snapshot = self.0.snapshot(&by)?;
+        let filter = Filter::read(&snapshot, &asked);
+        let filter = filter.map_err(|refusal| self.0.refuse(&by, refusal))?;
         let directory = version
-            .directory(bundle.as_str())
+            .directory(by.bundle.as_str())
             .cloned()
             .unwrap_or_default();
         let limit = match usize::try_from(asked.page_size) {
@@ -250,7 +253,7 @@ impl DirectoryService for DirectoryFace {
         };
         let entities: Result<Vec<_>, Status> = page
             .iter()
-            .map(|stored| self.told(&snapshot, &directory, stored))
+            .map(|stored| self.told(&by, &snapshot, &directory, stored))
             .collect();
         Ok(Response::new(wire::ListEntitiesResponse {
             entities: entities?,

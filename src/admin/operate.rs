@@ -13,8 +13,8 @@ use crate::{
     ledger::NotAppended,
     metrics::Metrics,
     model::{
-        BundleName, CallerCredential, CallerName, DecisionId, EntityFacts, EntityRef, Members,
-        NamedQuestion, Outcome, Question, Refusal, Right, Timestamp, Value,
+        BundleName, CallerCredential, CallerName, Decision, DecisionId, EntityFacts, EntityRef,
+        Members, NamedQuestion, Outcome, Question, RecordOutcome, Refusal, Right, Timestamp, Value,
     },
     pdp::{Pdp, Refused, decide},
     pep::{
@@ -82,68 +82,86 @@ pub struct Desk {
 /// An operator who may do what was asked.
 pub(super) struct Operator {
     pub(super) name: CallerName,
+    pub(super) bundle: BundleName,
     pub(super) now: Timestamp,
+    visit: Visit,
 }
 
 impl Desk {
-    /// Finds out who makes a call, and whether they may do `action` to `bundle`; what came of it is
-    /// recorded, and what changes something waits for that.
+    /// Finds out who makes a call, and whether they may do `action` to the bundle that they name,
+    /// or to the default one; what came of it is recorded, and what changes something waits for
+    /// that.
     pub(super) async fn admit<T: Sync>(
         &self,
         request: &Request<T>,
-        action: &str,
+        action: &'static str,
         right: Right,
-        bundle: &BundleName,
+        bundle: &str,
     ) -> Result<Operator, Status> {
         let now = (self.clock)();
         let id = DecisionId::new(now);
-        let mut visit = Visit::default();
-        let decided = credential(request).and_then(|credential| {
-            self.operator(&credential, action, right, bundle, now, &mut visit)
-        });
-        let refusal = decided.as_ref().err();
-        let record = visit.into_record(id, now, &self.rules, (action, bundle), refusal);
+        let mut visit = Visit::new(action);
+        let decided = match credential(request) {
+            Ok(credential) => {
+                let decided = self.operator(&credential, right, bundle, now, &mut visit);
+                decided.await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let outcome = match &decided {
+            Ok((_, decision)) => RecordOutcome::Decision(Arc::new(decision.clone())),
+            Err(refusal) => RecordOutcome::of_refusal(refusal),
+        };
+        let record = visit.into_record(id, now, &self.rules, outcome);
         match action {
             // Read it can be though nothing can be recorded.
             "read" | "audit" => self.recorder.record(record),
             _ => {
                 let recorded = self.recorder.submit(record).durable().await;
-                recorded.map_err(|refusal| self.refuse(refusal))?;
+                recorded.map_err(|refusal| self.told(id, refusal))?;
             }
         }
-        decided.map_err(|refusal| self.told(id, refusal))
+        let admitted = decided.and_then(|decided| admitted(decided, right));
+        admitted.map_err(|refusal| self.told(id, refusal))
     }
 
     /// Whether whoever opened a stream may still do `action` to `bundle`.
-    pub(super) fn still(
+    pub(super) async fn still(
         &self,
         credential: &CallerCredential,
-        action: &str,
+        action: &'static str,
         right: Right,
         bundle: &BundleName,
     ) -> Result<(), Status> {
-        let (now, mut visit) = ((self.clock)(), Visit::default());
-        let decided = self.operator(credential, action, right, bundle, now, &mut visit);
-        decided.map(drop).map_err(|refusal| self.refuse(refusal))
+        let (now, mut visit) = ((self.clock)(), Visit::new(action));
+        let decided = self.operator(credential, right, bundle.as_str(), now, &mut visit);
+        let admitted = decided.await.and_then(|decided| admitted(decided, right));
+        admitted.map(drop).map_err(|refusal| {
+            let outcome = RecordOutcome::of_refusal(&refusal);
+            self.told(self.record(visit, now, outcome), refusal)
+        })
     }
 
-    fn operator(
+    /// Who asks, and what the admin bundle decides of it.
+    async fn operator(
         &self,
         credential: &CallerCredential,
-        action: &str,
         right: Right,
-        bundle: &BundleName,
+        bundle: &str,
         now: Timestamp,
         visit: &mut Visit,
-    ) -> Result<Operator, Refusal> {
+    ) -> Result<(Operator, Decision), Refusal> {
         visit.peer = credential.peer.map(|peer| peer.ip());
-        let caller = self.pdp.caller(credential, now)?;
+        let caller = self.pdp.caller(credential, now).await?;
         let name = caller.name().clone();
         visit.caller = Some(name.clone());
-        caller.may(right, bundle)?;
+        // Which bundles there are is not for strangers to find out.
+        let bundle = self.bundle(bundle)?;
+        visit.bundle = Some(bundle.clone());
+        caller.may(right, &bundle)?;
         let rights = Right::ALL
             .into_iter()
-            .filter(|it| caller.may(*it, bundle).is_ok());
+            .filter(|it| caller.may(*it, &bundle).is_ok());
         let rights = rights.map(|it| Value::String(it.to_string())).collect();
         let facts = EntityFacts {
             uid: EntityRef::new("Operator", name.as_str()),
@@ -153,7 +171,7 @@ impl Desk {
         let who = Principal::vouched(&self.rules, &facts)?;
         visit.operator = Some(facts);
         let question = Question::Named(NamedQuestion {
-            action: action.to_owned(),
+            action: visit.action.to_owned(),
             properties: Members::new(),
             resource: EntityFacts::bare(EntityRef::new("Bundle", bundle.as_str())),
         });
@@ -165,39 +183,90 @@ impl Desk {
             peer: None,
         };
         let decision = decide(&self.rules, &who, asked, now)?.decision;
-        let outcome = decision.outcome;
-        visit.decision = Some(decision);
-        if outcome == Outcome::Allow {
-            return Ok(Operator { name, now });
-        }
-        tracing::warn!(caller = %name, action, %bundle, "the admin bundle denies");
-        let bundle = bundle.clone();
-        Err(Refusal::CallerLacksRight { right, bundle })
+        let operator = Operator {
+            name,
+            bundle,
+            now,
+            visit: visit.clone(),
+        };
+        Ok((operator, decision))
     }
 
     /// The bundle of this name, or the default one.
-    pub(super) fn bundle(&self, name: &str) -> Result<BundleName, Status> {
+    fn bundle(&self, name: &str) -> Result<BundleName, Refusal> {
         let found = match name {
             "" => self.default_bundle.clone(),
             name => self.bundles.get(name).map(|(name, _)| name.clone()),
         };
-        found.ok_or_else(|| self.refuse(Refusal::UnknownBundle))
+        found.ok_or(Refusal::UnknownBundle)
     }
 
     /// The rules that a bundle has now.
-    pub(super) fn snapshot(&self, bundle: &BundleName) -> Result<Arc<Snapshot>, Status> {
+    pub(super) fn snapshot(&self, by: &Operator) -> Result<Arc<Snapshot>, Status> {
+        let bundle = &by.bundle;
         let live = self.bundles.get(bundle.as_str());
         let pinned = live.and_then(|(_, live)| live.pin());
         pinned.ok_or_else(|| {
-            self.refuse(Refusal::Unavailable {
-                detail: format!("bundle `{bundle}` was never published"),
-            })
+            let detail = format!("bundle `{bundle}` was never published");
+            self.refuse(by, Refusal::Unavailable { detail })
         })
     }
 
-    /// A refusal as a status, with an id by which the log knows it.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Status {
+    /// Refuses what an operator asks who may ask it, and records that: their admission alone would
+    /// say that it was done.
+    pub(super) fn refuse(&self, by: &Operator, refusal: Refusal) -> Status {
+        let outcome = RecordOutcome::of_refusal(&refusal);
+        self.told(self.record(by.visit.clone(), by.now, outcome), refusal)
+    }
+
+    /// A refusal of nobody in particular.
+    pub(super) fn refuse_anyone(&self, refusal: Refusal) -> Status {
         self.told(DecisionId::new((self.clock)()), refusal)
+    }
+
+    /// Why a change was not made, as a record and as a status with a reason for programs.
+    pub(super) fn not_made(
+        &self,
+        by: &Operator,
+        (code, refusal, reason): (Code, &'static str, &'static str),
+        message: &str,
+    ) -> Status {
+        let outcome = RecordOutcome::Refusal {
+            refusal,
+            reason,
+            detail: message.to_owned(),
+        };
+        let id = self.record(by.visit.clone(), by.now, outcome);
+        self.metrics.operator_refusal(reason);
+        tracing::info!(decision_id = %id, message, "not changed");
+        let about = HashMap::from([("decision_id".to_owned(), id.to_string())]);
+        let details = ErrorDetails::with_error_info(reason, DOMAIN, about);
+        Status::with_error_details(code, message, details)
+    }
+
+    /// Why nothing was written, likewise.
+    pub(super) fn not_written(&self, by: &Operator, why: &NotAppended) -> Status {
+        let class = match why {
+            NotAppended::TooLarge(_) => (Code::ResourceExhausted, "too_large", "too_large"),
+            NotAppended::Busy => (Code::ResourceExhausted, "overloaded", "overloaded"),
+            NotAppended::Disk(_) | NotAppended::Stopped(_) | NotAppended::Ended => {
+                (Code::Unavailable, "unavailable", "not_written")
+            }
+        };
+        self.not_made(by, class, &why.to_string())
+    }
+
+    /// A status with a reason for programs, counted.
+    pub(super) fn fail(&self, code: Code, reason: &'static str, message: &str) -> Status {
+        self.metrics.operator_refusal(reason);
+        status(code, reason, message)
+    }
+
+    fn record(&self, visit: Visit, now: Timestamp, outcome: RecordOutcome) -> DecisionId {
+        let id = DecisionId::new(now);
+        let record = visit.into_record(id, now, &self.rules, outcome);
+        self.recorder.record(record);
+        id
     }
 
     fn told(&self, decision_id: DecisionId, refusal: Refusal) -> Status {
@@ -205,23 +274,17 @@ impl Desk {
         tracing::info!(%decision_id, %refusal, "operator refused");
         to_status(&Refused::new(decision_id, refusal))
     }
+}
 
-    /// Why nothing was written, as a status.
-    pub(super) fn not_written(&self, why: &NotAppended) -> Status {
-        let (code, reason) = match why {
-            NotAppended::TooLarge(_) => (Code::ResourceExhausted, "too_large"),
-            NotAppended::Busy => (Code::ResourceExhausted, "overloaded"),
-            NotAppended::Disk(_) | NotAppended::Stopped(_) | NotAppended::Ended => {
-                (Code::Unavailable, "not_written")
-            }
-        };
-        self.fail(code, reason, &why.to_string())
-    }
-
-    /// A status with a reason for programs, counted.
-    pub(super) fn fail(&self, code: Code, reason: &'static str, message: &str) -> Status {
-        self.metrics.operator_refusal(reason);
-        status(code, reason, message)
+/// Whether the admin bundle lets an operator do what they have the right to.
+fn admitted((by, decision): (Operator, Decision), right: Right) -> Result<Operator, Refusal> {
+    match decision.outcome {
+        Outcome::Allow => Ok(by),
+        Outcome::Deny => {
+            let (caller, bundle) = (&by.name, by.bundle);
+            tracing::warn!(%caller, action = by.visit.action, %bundle, "the admin bundle denies");
+            Err(Refusal::CallerLacksRight { right, bundle })
+        }
     }
 }
 

@@ -96,20 +96,20 @@ impl RevocationService for RevocationFace {
         for (bundle, _) in self.0.bundles.iter() {
             by = Some(
                 self.0
-                    .admit(&request, "revoke", Right::Revoke, bundle)
+                    .admit(&request, "revoke", Right::Revoke, bundle.as_str())
                     .await?,
             );
         }
-        let by = by.ok_or_else(|| self.0.refuse(Refusal::UnknownBundle))?;
+        let by = by.ok_or_else(|| self.0.refuse_anyone(Refusal::UnknownBundle))?;
         let read = self.read(request.into_inner(), by.now);
-        let revocation = read.map_err(|refusal| self.0.refuse(refusal))?;
+        let revocation = read.map_err(|refusal| self.0.refuse(&by, refusal))?;
         let until = revocation.until;
         let record = LedgerRecord::Revocation(Revocation {
             by: by.name.to_string(),
             ..revocation
         });
         let written = self.0.store.write(&record).await;
-        let written = written.map_err(|why| self.0.not_written(&why))?;
+        let written = written.map_err(|why| self.0.not_written(&by, &why))?;
         tracing::info!(by = %by.name, sequence = written.sequence, "tokens revoked");
         Ok(Response::new(wire::RevokeResponse {
             revision: written.revision.to_string(),

@@ -5,9 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     bundle::Snapshot,
     model::{
-        AskedFacts, AskedQuestion, BundleName, CallerName, Decision, DecisionId, EntityFacts,
-        EntityRef, Evidence, Face, Facts, Members, Record, RecordOutcome, Refusal, SubjectFacts,
-        Timestamp,
+        AskedFacts, AskedQuestion, BundleName, CallerName, DecisionId, EntityFacts, EntityRef,
+        Evidence, Face, Facts, Members, Record, RecordOutcome, SubjectFacts, Timestamp,
     },
 };
 
@@ -16,43 +15,52 @@ const BUNDLE: &str = "doorward-admin";
 /// What the facts of a visit take until they are written, in bytes, roughly.
 const WEIGHT: usize = 512;
 
-/// What is known of a call to a service for operators when it is decided.
-#[derive(Default)]
+/// What is known of a call to a service for operators.
+#[derive(Clone)]
 pub(super) struct Visit {
+    pub(super) action: &'static str,
     pub(super) peer: Option<IpAddr>,
     pub(super) caller: Option<CallerName>,
+    pub(super) bundle: Option<BundleName>,
     pub(super) operator: Option<EntityFacts>,
-    pub(super) decision: Option<Decision>,
 }
 
 impl Visit {
-    /// The record of someone who asked to do `action` to `bundle`.
+    /// Somebody asks to do this.
+    pub(super) fn new(action: &'static str) -> Self {
+        Self {
+            action,
+            peer: None,
+            caller: None,
+            bundle: None,
+            operator: None,
+        }
+    }
+
+    /// The record of what came of it.
     pub(super) fn into_record(
         self,
         decision_id: DecisionId,
         now: Timestamp,
         rules: &Snapshot,
-        (action, bundle): (&str, &BundleName),
-        refusal: Option<&Refusal>,
+        outcome: RecordOutcome,
     ) -> Record {
-        let outcome = match (self.decision, refusal) {
-            (Some(decision), _) => RecordOutcome::Decision(Arc::new(decision)),
-            (None, Some(refusal)) => RecordOutcome::of_refusal(refusal),
-            (None, None) => RecordOutcome::of_refusal(&Refusal::UnknownBundle),
-        };
-        let resource = EntityRef::new("Bundle", bundle.as_str());
-        let asked = AskedFacts {
-            action: format!("Action::\"{action}\""),
-            resource: Some(resource.clone()),
-            question: AskedQuestion::Named {
-                action: action.to_owned(),
-                properties: Members::new(),
-                resource: EntityFacts::bare(resource),
-            },
-            entities: Vec::new(),
-            context: Members::new(),
-            peer: None,
-        };
+        let action = self.action;
+        let asked = self.bundle.map(|bundle| {
+            let resource = EntityRef::new("Bundle", bundle.as_str());
+            AskedFacts {
+                action: format!("Action::\"{action}\""),
+                resource: Some(resource.clone()),
+                question: AskedQuestion::Named {
+                    action: action.to_owned(),
+                    properties: Members::new(),
+                    resource: EntityFacts::bare(resource),
+                },
+                entities: Vec::new(),
+                context: Members::new(),
+                peer: None,
+            }
+        });
         let known = self.caller.is_some();
         let subject = self.operator.map(|entity| SubjectFacts {
             entity,
@@ -63,7 +71,7 @@ impl Visit {
         });
         let facts = Facts {
             subject: subject.map(Arc::new),
-            asked: Some(asked),
+            asked,
         };
         Record {
             time: now,

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{Identity, TokenScope, TrustedKeys, reject};
+use super::{Identity, TokenScope, TokenVerifier, TrustedKeys, reject};
 
 #[cfg(test)]
 mod tests;
@@ -133,6 +133,34 @@ impl Callers {
                 "the credential is that of no configured caller",
             ),
         }
+    }
+
+    /// For a credential that [`Self::identify`] rejected by `pinned`: the keys that a new read brought
+    /// for its token, as [`TokenVerifier::refreshed`] does for those of subjects, and within the same
+    /// bounds.
+    ///
+    /// Nobody is known yet, so only whoever else proves to be a caller, and only with a token of that
+    /// caller's own issuer, has anything read.
+    pub async fn refreshed(
+        &self,
+        tokens: &TokenVerifier,
+        pinned: &TrustedKeys,
+        credential: &CallerCredential,
+        rejection: &Rejection,
+        now: Timestamp,
+    ) -> Option<Arc<TrustedKeys>> {
+        let token = AccessToken::new(credential.bearer.as_deref()?);
+        let index = pinned.outdated(&token, rejection.code)?;
+        let issuer = &pinned.issuers.get(index)?.config.name;
+        let may_be = |(caller, _): &(CallerConfig, _)| {
+            let token = caller.proof.token.as_ref();
+            token.is_some_and(|token| token.issuer == *issuer)
+                && proves_peer(&caller.proof, credential)
+        };
+        if !self.known.iter().any(may_be) {
+            return None;
+        }
+        tokens.renewed(index, pinned, &token, now).await
     }
 
     /// A bearer is a secret of some caller, else a token for callers, else a secret of nobody.

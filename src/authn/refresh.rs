@@ -20,11 +20,7 @@ use super::{
 };
 
 #[cfg(test)]
-mod reach_tests;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tls_tests;
 
 /// Most requests that wait for one issuer's keys at a time: each holds a token of up to 16 KiB, so
 /// a megabyte. Further ones are answered at once from the keys there are.
@@ -112,6 +108,17 @@ impl TokenVerifier {
         now: Timestamp,
     ) -> Option<Arc<TrustedKeys>> {
         let index = pinned.lacking(token, now)?;
+        self.renewed(index, pinned, token, now).await
+    }
+
+    /// The same for a token that `pinned` lacks a key of issuer number `index` for.
+    pub(super) async fn renewed(
+        &self,
+        index: usize,
+        pinned: &TrustedKeys,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Option<Arc<TrustedKeys>> {
         let current = self.pin();
         // A signature is not checked twice against the same keys.
         if !std::ptr::eq(pinned, &*current) && current.lacking(token, now).is_none() {

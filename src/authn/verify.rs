@@ -115,11 +115,17 @@ impl TrustedKeys {
                 self.cache.put(text, &Arc::new(signed));
                 None
             }
-            Err(rejection) => {
-                let parts = self.take_apart(text, &mut |_, _| ()).ok()?;
-                old_keys_explain(rejection.code).then_some(parts.index)
-            }
+            Err(rejection) => self.outdated(token, rejection.code),
         }
+    }
+
+    /// The issuer, by its number, whose keys may be too old for a token that they rejected as `code`.
+    pub(super) fn outdated(&self, token: &AccessToken, code: RejectionCode) -> Option<usize> {
+        if !old_keys_explain(code) {
+            return None;
+        }
+        let parts = self.take_apart(token.expose(), &mut |_, _| ()).ok()?;
+        Some(parts.index)
     }
 
     /// Checks claims whose signature a gateway verified: everything but signature and `typ`, which

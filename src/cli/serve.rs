@@ -89,6 +89,10 @@ fn failure(why: ServerError) -> Failure {
         | ServerError::Keys(_)
         | ServerError::Tls(_)
         | ServerError::Log(_) => Failure::usage(why),
+        ServerError::Admin(_) => Failure {
+            exit: Exit::Invalid,
+            message: why.to_string(),
+        },
         _ => Failure::failed(why),
     }
 }
@@ -206,6 +210,13 @@ mod tests {
         });
         assert_eq!(ended.exit, Exit::Failed);
         assert_eq!(ended.message, "the task `ledger` died: it panicked");
+    }
+
+    #[test]
+    fn rules_for_operators_that_are_not_valid_are_not_tried_again() {
+        let empty = tempfile::tempdir().unwrap();
+        let fault = crate::admin::rules(Some(empty.path())).unwrap_err();
+        assert_eq!(failure(fault.into()).exit, Exit::Invalid);
     }
 
     #[test]

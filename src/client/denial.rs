@@ -134,7 +134,9 @@ impl Denial {
             },
             "malformed" => of(StatusCode::BAD_REQUEST, Code::InvalidArgument),
             "too_large" => of(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-            "overloaded" => of(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+            "overloaded" | "rate_limited" => {
+                of(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
+            }
             "no_route" | "resource_mismatch" => of(StatusCode::FORBIDDEN, Code::PermissionDenied),
             _ => ours(),
         };

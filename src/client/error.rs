@@ -1,5 +1,7 @@
 //! Why there is no answer.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -25,7 +27,7 @@ pub enum ClientError {
     Refused(Box<Refused>),
     /// No answer came in time.
     #[error("no answer within {0:?}")]
-    Late(std::time::Duration),
+    Late(Duration),
     /// The answer says neither allow nor deny.
     #[error("the answer says neither allow nor deny: is the client older than the server?")]
     NoAnswer,
@@ -45,6 +47,8 @@ pub struct Refused {
     pub decision_id: String,
     /// Field and fault of a malformed request.
     pub violations: Vec<(String, String)>,
+    /// When to ask again, where the server says so.
+    pub retry_after: Option<Duration>,
 }
 
 impl ClientError {
@@ -57,12 +61,14 @@ impl ClientError {
             let pairs = bad.field_violations.iter();
             pairs.map(|it| (it.field.clone(), it.description.clone()))
         });
+        let retry_after = details.retry_info().and_then(|it| it.retry_delay);
         Self::Refused(Box::new(Refused {
             code: status.code(),
             decision_id: decision_id.unwrap_or_default(),
             reason: reason.unwrap_or_default(),
             message: status.message().to_owned(),
             violations: violations.into_iter().flatten().collect(),
+            retry_after,
         }))
     }
 }

@@ -8,6 +8,7 @@ mod fetch;
 mod http;
 mod identity;
 mod issuer;
+mod ledger;
 mod limits;
 mod listen;
 mod print;
@@ -24,6 +25,7 @@ pub use fetch::FetchConfig;
 pub use http::HttpConfig;
 pub use identity::{IdentityFact, IdentityHeaders, RawIdentityHeaders};
 pub use issuer::{Algorithm, IssuerConfig, KeySource, Preset, Profile, RawIssuer};
+pub use ledger::LedgerConfig;
 pub use limits::{LimitsConfig, OtlpConfig};
 pub use listen::{ListenAddress, ListenConfig, TlsConfig};
 pub use reload::{BundleLimitsConfig, ReloadConfig};
@@ -165,6 +167,8 @@ pub struct Config {
     pub callers: Vec<CallerConfig>,
     /// What becomes of decision records.
     pub audit: AuditConfig,
+    /// How the ledger is kept.
+    pub ledger: LedgerConfig,
     /// How strictly it decides: a floor that bundles may only raise.
     pub decide: DecideConfig,
     /// How changed rules come in.

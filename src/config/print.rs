@@ -8,6 +8,7 @@ use super::{
     CallerConfig, Config, FetchConfig, IssuerConfig, KeySource, LimitsConfig, Preset, Profile,
     TlsConfig,
     audit::RawAudit,
+    ledger::RawLedger,
     reload::{RawBundleLimits, RawReload},
 };
 use crate::model::{BundleName, CallerName, IssuerName, Right, SignedDuration};
@@ -26,6 +27,7 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     otlp: Option<Otlp<'a>>,
     audit: RawAudit,
+    ledger: RawLedger,
     decide: Decide,
     reload: RawReload,
     bundle_limits: RawBundleLimits,
@@ -222,6 +224,7 @@ impl Config {
                 ratio: it.ratio,
             }),
             audit: RawAudit::shown(&self.audit),
+            ledger: RawLedger::shown(&self.ledger),
             decide: Decide {
                 strict_errors: self.decide.strict_errors,
                 max_level: self.decide.max_level,

@@ -14,6 +14,7 @@ use super::{
     http::{RawAuthzen, RawForwardAuth},
     identity::RawIdentityHeaders,
     issuer::RawIssuer,
+    ledger::RawLedger,
     limits::{RawLimits, RawOtlp},
     listen::{RawListen, RawTls},
     reload::{RawBundleLimits, RawReload},
@@ -34,6 +35,7 @@ pub(super) struct RawConfig {
     pub(super) issuer: Vec<RawIssuer>,
     pub(super) caller: Vec<RawCaller>,
     pub(super) audit: RawAudit,
+    pub(super) ledger: RawLedger,
     pub(super) decide: RawDecide,
     pub(super) reload: RawReload,
     pub(super) bundle_limits: RawBundleLimits,
@@ -102,6 +104,7 @@ impl RawConfig {
             _ => {
                 let set = match key.split_once('.') {
                     Some(("audit", key)) => self.audit.set(key, value),
+                    Some(("ledger", key)) => self.ledger.set(key, value),
                     Some(("reload", key)) => self.reload.set(key, value),
                     Some(("bundle_limits", key)) => self.bundle_limits.set(key, value),
                     _ => None,

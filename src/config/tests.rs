@@ -288,12 +288,14 @@ fn the_printed_configuration_is_one() {
     let sent = "[audit.sink]\npath = \"-\"\nformat = \"ocsf\"\notlp = \"http://127.0.0.1:4317\"";
     let sent = dev(sent, &[], &[]).unwrap();
     assert_eq!(dev(&sent.print(), &[], &[]).unwrap().audit, sent.audit);
-    let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\nkeep_age = \"720h\"\nredact = [\"entity:User\", \"path\"]\n[decide]\nmax_level = 2";
+    let written = "[bundles.a]\npath = \"/a\"\nhosts = [\"a.example\"]\n[bundles.b]\npath = \"/b\"\n[audit]\nmode = \"off\"\nkeep_age = \"720h\"\nredact = [\"entity:User\", \"path\"]\n[ledger]\nkeep_age = \"720h\"\n[decide]\nmax_level = 2";
     let printed = dev(written, &[], &[]).unwrap().print();
     let again = dev(&printed, &[], &[]).unwrap();
     assert_eq!(again.bundles.len(), 2);
     assert_eq!(again.audit, dev(written, &[], &[]).unwrap().audit);
     assert_eq!(again.audit.mode, AuditMode::Off);
+    let month = std::time::Duration::from_secs(720 * 3600);
+    assert_eq!(again.ledger.keep_age, Some(month));
     assert_eq!(again.decide.max_level, 2);
     assert!(again.print().contains("max_level = 2"), "{printed}");
 }

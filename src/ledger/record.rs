@@ -139,6 +139,17 @@ pub struct Restored {
 }
 
 impl LedgerRecord {
+    /// When it was asked for, where it says so.
+    pub fn time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Entities(it) => Some(it.time),
+            Self::Revocation(it) => Some(it.time),
+            Self::Publication(it) => Some(it.time),
+            Self::Restored(it) => Some(it.time),
+            Self::Link(_) => None,
+        }
+    }
+
     /// The record as bytes.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{
     disk::{Disk, DiskFile},
     frame::{self, Chain, NoFrame},
     log::LogError,
-    reader::{Reader, Window},
+    reader::{Entry, Reader, Window},
     segment::{self, Epoch, HEADER, Header, Kind},
 };
 
@@ -83,6 +83,28 @@ impl SnapshotWriter {
     /// # Errors
     /// [`LogError`]; a snapshot that is not finished changes nothing.
     pub fn finish(mut self) -> Result<(), LogError> {
+        self.place()?;
+        self.remove_before(self.header.chain.sequence)
+    }
+
+    /// Makes it count, and removes what the newest snapshot stands for behind which comes a record
+    /// that `is_old`: whatever was the state as of a record that is not can still be told.
+    ///
+    /// # Errors
+    /// As of [`Self::finish`].
+    pub fn finish_and_keep(mut self, is_old: &dyn Fn(&Entry) -> bool) -> Result<(), LogError> {
+        self.place()?;
+        for snapshot in segment::snapshots(&*self.disk, &self.dir)?.iter().rev() {
+            let disk = Arc::clone(&self.disk);
+            let next = Reader::after(disk, &self.dir, snapshot.first)?.next()?;
+            if next.is_some_and(|next| next.sequence == snapshot.first + 1 && is_old(&next)) {
+                return self.remove_before(snapshot.first);
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self) -> Result<(), LogError> {
         self.add(END)?;
         self.flush()?;
         let path = segment::snapshot_path(&self.dir, self.header.chain.sequence);
@@ -91,12 +113,11 @@ impl SnapshotWriter {
             .sync()
             .and_then(|()| self.disk.rename(&self.side, &path))
             .and_then(|()| self.disk.sync_dir(&self.dir));
-        placed.map_err(LogError::io("write the snapshot", &path))?;
-        self.remove_older()
+        placed.map_err(LogError::io("write the snapshot", &path))
     }
 
-    fn remove_older(&self) -> Result<(), LogError> {
-        let at = self.header.chain.sequence;
+    /// Removes what the snapshot `at` stands for.
+    fn remove_before(&self, at: u64) -> Result<(), LogError> {
         let segments = segment::list(&*self.disk, &self.dir)?;
         // A segment ends where the next begins; the last is being written.
         let ends = segments.iter().zip(segments.iter().skip(1));

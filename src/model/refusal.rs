@@ -1,6 +1,6 @@
 //! Why no decision could be made.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{BundleName, canonical::NotCanonical, rejection::Rejection};
 
@@ -47,6 +47,11 @@ pub enum Refusal {
     DeadlineExceeded,
     /// Too much at once.
     Overloaded,
+    /// The caller asks more often than it may, whatever else the server has to do.
+    RateLimited {
+        /// When it may ask again.
+        retry_after: Duration,
+    },
 }
 
 impl Refusal {
@@ -78,6 +83,7 @@ impl Refusal {
             Self::Unavailable { .. } => "unavailable",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Overloaded => "overloaded",
+            Self::RateLimited { .. } => "rate_limited",
         }
     }
 
@@ -127,6 +133,12 @@ impl fmt::Display for Refusal {
             Self::Unavailable { detail } => write!(f, "cannot decide now: {detail}"),
             Self::DeadlineExceeded => f.write_str("deadline exceeded"),
             Self::Overloaded => f.write_str("overloaded"),
+            Self::RateLimited { retry_after } => {
+                write!(
+                    f,
+                    "the caller asks too often; it may again in {retry_after:?}"
+                )
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ impl Pdp {
         now: Timestamp,
     ) -> Result<Vec<Result<Answer, Refused>>, Refused> {
         let mut view = self.view();
-        let caller = match self.identify(&batch.credential, &view, now) {
+        let caller = match self.identify(&batch.credential, &mut view, now).await {
             Ok(caller) => caller,
             Err(refusal) => return Err(self.refuse_all(batch, refusal, now)),
         };
@@ -84,12 +84,12 @@ impl Pdp {
     ///
     /// # Errors
     /// [`Refusal::CallerUnknown`].
-    pub fn caller_until(
+    pub async fn caller_until(
         &self,
         credential: &CallerCredential,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let caller = self.identify(credential, &self.view(), now)?;
+        let caller = self.caller(credential, now).await?;
         Ok(caller.expires_at())
     }
 

@@ -170,7 +170,7 @@ impl Pdp {
         mut ask: AccessRequest,
         now: Timestamp,
     ) -> Result<Answer, Refused> {
-        let caller = self.identify(&ask.credential, view, now);
+        let caller = self.identify(&ask.credential, view, now).await;
         if let (Ok(_), Subject::Token(token)) = (&caller, &ask.subject) {
             let keys = Arc::clone(&view.keys);
             view.keys = self.tokens.keys_for(keys, token, now).await;
@@ -231,16 +231,32 @@ impl Pdp {
     ///
     /// # Errors
     /// [`Refusal::CallerUnknown`].
-    pub fn caller(&self, credential: &CallerCredential, now: Timestamp) -> Result<Caller, Refusal> {
-        self.identify(credential, &self.view(), now)
-    }
-
-    fn identify(
+    pub async fn caller(
         &self,
         credential: &CallerCredential,
-        view: &View,
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
+        self.identify(credential, &mut self.view(), now).await
+    }
+
+    /// Finds out who asks by the keys of `view`, or by those that a new read brought, which `view`
+    /// then has.
+    async fn identify(
+        &self,
+        credential: &CallerCredential,
+        view: &mut View,
+        now: Timestamp,
+    ) -> Result<Caller, Refusal> {
+        let rejection = match self.callers.identify(credential, &view.keys, now) {
+            Ok(caller) => return Ok(caller),
+            Err(rejection) => rejection,
+        };
+        let (callers, tokens, pinned) = (&self.callers, &self.tokens, &view.keys);
+        let fresh = callers.refreshed(tokens, pinned, credential, &rejection, now);
+        let Some(fresh) = fresh.await else {
+            return Err(Refusal::CallerUnknown(rejection));
+        };
+        view.keys = fresh;
         let caller = self.callers.identify(credential, &view.keys, now);
         caller.map_err(Refusal::CallerUnknown)
     }

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `Malformed` | `INVALID_ARGUMENT` + `BadRequest` | `malformed` | 3, 400 |
 //! | `TooLarge`, `Overloaded` | `RESOURCE_EXHAUSTED` | `too_large`, `overloaded` | 8, 413 and 429 |
+//! | `RateLimited` | `RESOURCE_EXHAUSTED` + `RetryInfo` | `rate_limited` | 8, 429 |
 //! | `UnknownBundle`, `NoRoute` | `NOT_FOUND` | `unknown_bundle`, `no_route` | 14, 503 and 7, 403 |
 //! | `CallerUnknown` | `UNAUTHENTICATED` | `caller_unknown` | 16, 403 |
 //! | the same, for want of keys | `UNAVAILABLE` | `keys_unavailable` | 14, 503 |
@@ -19,7 +20,7 @@
 //! |---|---|---|
 //! | `Malformed` | 400 | 400; 200 and `false` (404) for what the schema does not know |
 //! | `TooLarge` | 403 | 413 |
-//! | `Overloaded` | 429, 403 from nginx | 429 |
+//! | `Overloaded`, `RateLimited` | 429, 403 from nginx | 429 |
 //! | `UnknownBundle` | 403 | 404 |
 //! | `NoRoute` | 403 | 200 and `false` (404) |
 //! | `CallerUnknown` | 403 | 401 |
@@ -78,6 +79,9 @@ pub fn to_status(refused: &Refused) -> Status {
             about.insert("right".to_owned(), right.to_string());
             about.insert("bundle".to_owned(), bundle.to_string());
         }
+        Refusal::RateLimited { retry_after } => {
+            details.set_retry_info(Some(*retry_after));
+        }
         _ => {}
     }
     details.set_error_info(reason, DOMAIN, about);
@@ -130,7 +134,7 @@ pub(super) fn to_denial(refusal: &Refusal) -> Denial {
     let (code, status) = match refusal {
         Refusal::Malformed(_) => (Code::InvalidArgument, 400),
         Refusal::TooLarge { .. } => (Code::ResourceExhausted, 413),
-        Refusal::Overloaded => (Code::ResourceExhausted, 429),
+        Refusal::Overloaded | Refusal::RateLimited { .. } => (Code::ResourceExhausted, 429),
         Refusal::NoRoute | Refusal::ResourceMismatch { .. } => (Code::PermissionDenied, 403),
         Refusal::CallerUnknown(rejection) => match rejection.code {
             RejectionCode::KeysUnavailable => (Code::Unavailable, 503),
@@ -227,6 +231,11 @@ fn class(refusal: &Refusal) -> (Code, &'static str, String) {
             "overloaded",
             "too many requests at once",
         ),
+        Refusal::RateLimited { .. } => (
+            Code::ResourceExhausted,
+            "rate_limited",
+            "you ask more often than you may",
+        ),
     };
     (code, reason, message.to_owned())
 }
@@ -310,6 +319,8 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::{BundleName, DecisionId, Rejection, Right};
 
@@ -345,6 +356,8 @@ mod tests {
             what: "values",
             limit: 4096,
         };
+        let retry_after = Duration::from_millis(1500);
+        let limited = Refusal::RateLimited { retry_after };
         let unavailable = Refusal::Unavailable {
             detail: "sekret".to_owned(),
         };
@@ -358,6 +371,7 @@ mod tests {
             ),
             (too_large, Code::ResourceExhausted, "too_large"),
             (Refusal::Overloaded, Code::ResourceExhausted, "overloaded"),
+            (limited, Code::ResourceExhausted, "rate_limited"),
             (Refusal::UnknownBundle, Code::NotFound, "unknown_bundle"),
             (unknown, Code::Unauthenticated, "caller_unknown"),
             (lacks, Code::PermissionDenied, "caller_lacks_right"),
@@ -397,6 +411,16 @@ mod tests {
             Code::Unavailable,
             "keys_unavailable",
         );
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_when_to_ask_again() {
+        let retry_after = Duration::from_millis(1500);
+        let (limited, _) = status(Refusal::RateLimited { retry_after });
+        let told = limited.get_details_retry_info().unwrap();
+        assert_eq!(told.retry_delay, Some(retry_after));
+        let (busy, _) = status(Refusal::Overloaded);
+        assert!(busy.get_details_retry_info().is_none());
     }
 
     #[test]

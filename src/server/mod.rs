@@ -117,6 +117,7 @@ impl Server {
             mut issuers,
             callers,
             audit,
+            ledger,
             decide,
             reload,
             bundle_limits,
@@ -171,7 +172,7 @@ impl Server {
         let probe = bind(probe, probed, "--probe").await?;
         let operated = setup("admin", Protocol::Grpc, tls.as_ref(), Vec::new());
         let admin = bind(admin, operated, "--admin").await?;
-        let kept = store::open(data.clone()).await?;
+        let kept = store::open(data.clone(), ledger).await?;
         let (recorder, log) = decision_log::open(audit, &data, configuration, &metrics)?;
         let engine = engine::assemble(Parts {
             bundles,
@@ -232,10 +233,12 @@ impl Server {
             faces,
             probe,
             admin,
-            kept: Kept {
-                store,
-                tasks: keeping,
-            },
+            kept:
+                Kept {
+                    store,
+                    tasks: keeping,
+                    config: ledger_config,
+                },
             tls,
             limits,
             waiting,
@@ -266,7 +269,7 @@ impl Server {
         let closing = reached(&phase, Phase::Closing);
         tasks.spawn("compaction", async move {
             tokio::select! {
-                () = store::compact(compacted) => {}
+                () = store::compact(compacted, ledger_config) => {}
                 () = closing => {}
             }
             Ok(())

@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use super::{ServerError, clock, reload::build};
 use crate::{
     admin::probe::{Degraded, ReadinessSource},
+    config::LedgerConfig,
     ledger::LogError,
+    model::Timestamp,
     store::{Part, Progress, Store, StoreError, StoreOptions, StoreTasks},
 };
 
@@ -29,10 +31,11 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(super) struct Kept {
     pub(super) store: Arc<Store>,
     pub(super) tasks: StoreTasks,
+    pub(super) config: LedgerConfig,
 }
 
 /// Opens the store, off the threads that decide.
-pub(super) async fn open(data: PathBuf) -> Result<Kept, ServerError> {
+pub(super) async fn open(data: PathBuf, config: LedgerConfig) -> Result<Kept, ServerError> {
     let until = clock::instant() + PATIENCE;
     loop {
         let options = StoreOptions {
@@ -47,7 +50,11 @@ pub(super) async fn open(data: PathBuf) -> Result<Kept, ServerError> {
             Err(why) => return Err(ServerError::Store(why)),
             Ok((store, tasks)) => {
                 let store = Arc::new(store);
-                return Ok(Kept { store, tasks });
+                return Ok(Kept {
+                    store,
+                    tasks,
+                    config,
+                });
             }
         }
     }
@@ -133,7 +140,7 @@ pub(super) fn run(
 }
 
 /// Compacts the ledger when it is worth it, until it is dropped.
-pub(super) async fn compact(store: Arc<Store>) {
+pub(super) async fn compact(store: Arc<Store>, config: LedgerConfig) {
     loop {
         tokio::time::sleep(LOOK).await;
         if !store.wants_compaction() {
@@ -141,7 +148,15 @@ pub(super) async fn compact(store: Arc<Store>) {
         }
         store.rotate().await;
         let compacted = Arc::clone(&store);
-        match build(move || compacted.compact()).await {
+        let since = config.keep_age.map(|age| {
+            let since = clock::now().checked_sub(age);
+            since.unwrap_or(Timestamp::MIN)
+        });
+        let work = move || match since {
+            Some(since) => compacted.compact_and_keep(since),
+            None => compacted.compact(),
+        };
+        match build(work).await {
             Ok(Ok(())) => tracing::info!("ledger compacted"),
             Ok(Err(why)) => tracing::error!(%why, "cannot compact the ledger"),
             Err(why) => tracing::error!(why, "cannot compact the ledger"),

@@ -339,19 +339,38 @@ impl Store {
     /// # Errors
     /// [`LogError`]; a snapshot that cannot be finished changes nothing.
     pub fn compact(&self) -> Result<(), LogError> {
-        let compacted = self.try_compact();
+        self.compact_to(None)
+    }
+
+    /// The same, but what was stored at any moment from `since` on can still be told.
+    ///
+    /// # Errors
+    /// As of [`Self::compact`].
+    pub fn compact_and_keep(&self, since: Timestamp) -> Result<(), LogError> {
+        self.compact_to(Some(since))
+    }
+
+    fn compact_to(&self, since: Option<Timestamp>) -> Result<(), LogError> {
+        let compacted = self.try_compact(since);
         let trouble = compacted.as_ref().err().map(ToString::to_string);
         self.health.set(Part::Compaction, trouble);
         compacted
     }
 
-    fn try_compact(&self) -> Result<(), LogError> {
+    fn try_compact(&self, since: Option<Timestamp>) -> Result<(), LogError> {
         let version = self.pin();
         let epoch = version.epochs.last().copied().unwrap_or_default();
         let disk = Arc::clone(&self.disk);
         let mut snapshot = SnapshotWriter::begin(disk, &self.dir, version.chain, epoch)?;
         state::write(&version, |part| snapshot.add(part))?;
-        snapshot.finish()?;
+        match since {
+            None => snapshot.finish()?,
+            // What cannot be read is not known to be old.
+            Some(since) => snapshot.finish_and_keep(&|entry| {
+                let time = LedgerRecord::decode(&entry.payload).ok();
+                time.and_then(|it| it.time()).is_some_and(|at| at <= since)
+            })?,
+        }
         self.compacted
             .store(version.since_snapshot, Ordering::Relaxed);
         Ok(())

@@ -38,7 +38,7 @@ pub enum NotPast {
     Unknown,
     /// The ledger no longer begins early enough.
     #[error(
-        "the ledger was compacted since: record {asked} is asked for, and it has nothing older than record {begins}"
+        "the ledger was compacted since: record {asked} is asked for, and it has nothing older than record {begins} (`ledger.keep_age` keeps more, from when it is set)"
     )]
     Compacted {
         /// The record of the revision.

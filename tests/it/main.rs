@@ -23,6 +23,15 @@ mod faces;
 mod faults;
 mod fit;
 mod forward_auth;
+// The fuzz targets over their seeds, in every run: their crate is a workspace of its own, which would
+// have everything compiled once more.
+#[path = "../../fuzz/src/lib.rs"]
+#[expect(
+    clippy::expect_used,
+    unreachable_pub,
+    reason = "it is a crate elsewhere"
+)]
+mod fuzz;
 mod isolation;
 mod kit;
 mod layers;
@@ -35,5 +44,6 @@ mod program;
 mod promises;
 mod reload;
 mod replay;
+mod rotation;
 mod tutorial;
 mod wire;

@@ -236,6 +236,11 @@ fn hint(it: &Refused) -> Option<String> {
         "resource_mismatch" => "leave the fact out, or state it as it is stored",
         "unavailable" | "stale" => "look at `/readyz` on the server's probe port",
         "overloaded" | "deadline_exceeded" => "try again",
+        "rate_limited" => {
+            let wait = it.retry_after.unwrap_or_default();
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Some(format!("try again in {seconds} s"));
+        }
         _ => return None,
     };
     Some(hint.to_owned())
@@ -338,6 +343,7 @@ mod tests {
             message: "your own credential was not accepted".to_owned(),
             decision_id: "0191".to_owned(),
             violations: vec![("subject".to_owned(), "is required".to_owned())],
+            retry_after: None,
         };
         let text = refusal(&refused, Style::plain());
         for part in [
@@ -351,5 +357,20 @@ mod tests {
         let json: Json = serde_json::from_str(&json_refusal(&refused)).unwrap();
         assert_eq!(json["outcome"], "refused");
         assert_eq!(json["violations"][0]["field"], "subject");
+    }
+    #[test]
+    fn who_asks_too_often_is_told_when_to_ask_again() {
+        for (millis, says) in [(0, "in 0 s"), (1_000, "in 1 s"), (1_001, "in 2 s")] {
+            let refused = Refused {
+                code: Code::ResourceExhausted,
+                reason: "rate_limited".to_owned(),
+                message: String::new(),
+                decision_id: String::new(),
+                violations: Vec::new(),
+                retry_after: Some(std::time::Duration::from_millis(millis)),
+            };
+            let told = hint(&refused).unwrap();
+            assert!(told.ends_with(says), "{told}");
+        }
     }
 }

@@ -56,10 +56,8 @@ impl Explaining {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         caller.may(Right::Explain, bundle)?;
-        match self.0.take(caller.name(), now) {
-            true => Ok(()),
-            false => Err(Refusal::Overloaded),
-        }
+        let taken = self.0.take(caller.name(), now);
+        taken.map_err(|retry_after| Refusal::RateLimited { retry_after })
     }
 }
 
@@ -68,8 +66,9 @@ impl Pdp {
     ///
     /// What is awaited is awaited here, so that the rest can run where it disturbs nobody.
     pub async fn keys_to_explain(&self, ask: &AccessRequest, now: Timestamp) {
-        let view = self.view();
-        let known = self.identify(&ask.credential, &view, now).is_ok();
+        let mut view = self.view();
+        let caller = self.identify(&ask.credential, &mut view, now).await;
+        let known = caller.is_ok();
         if let (true, Subject::Token(token)) = (known, &ask.subject) {
             self.tokens.keys_for(view.keys, token, now).await;
         }
@@ -117,7 +116,8 @@ impl Pdp {
         trace: &mut Trace,
     ) -> Result<Explained, Refusal> {
         let mut view = self.view();
-        let caller = self.identify(&ask.credential, &view, now)?;
+        let caller = self.callers.identify(&ask.credential, &view.keys, now);
+        let caller = caller.map_err(Refusal::CallerUnknown)?;
         if let Some(revision) = &ask.at_least_revision {
             self.reached(&mut view, revision)?;
         }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::model::{CallerName, Timestamp};
@@ -34,8 +35,11 @@ impl Rate {
         }
     }
 
-    /// Takes one, if one is left.
-    pub(super) fn take(&self, caller: &CallerName, now: Timestamp) -> bool {
+    /// Takes one.
+    ///
+    /// # Errors
+    /// How long it takes until one is left, when none is.
+    pub(super) fn take(&self, caller: &CallerName, now: Timestamp) -> Result<(), Duration> {
         let full = self.per_minute.saturating_mul(MINUTE);
         // Held for this arithmetic alone.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,11 +54,15 @@ impl Rate {
             bucket.left = bucket.left.saturating_add(refill).min(full);
             bucket.since = now;
         }
-        let enough = bucket.left >= MINUTE;
-        if enough {
+        let lacking = MINUTE - bucket.left;
+        if lacking <= 0 {
             bucket.left -= MINUTE;
+            return Ok(());
         }
-        enough
+        // Rounded up: whoever waits for just so long is let in.
+        let per_minute = self.per_minute.max(1);
+        let wait = (lacking + per_minute - 1) / per_minute;
+        Err(Duration::from_micros(wait.unsigned_abs()))
     }
 }
 
@@ -68,18 +76,32 @@ mod tests {
         let (api, other) = (CallerName::new("api"), CallerName::new("other"));
         let at = |time: &str| -> Timestamp { format!("2030-01-01T{time}Z").parse().unwrap() };
         for (caller, time, expected) in [
-            (&api, "09:00:00", true),
-            (&api, "09:00:00", true),
-            (&api, "09:00:01", false),
-            (&other, "09:00:01", true),
-            (&api, "09:00:30", true),
-            (&api, "09:00:30", false),
-            (&api, "08:00:00", false),
-            (&api, "12:00:00", true),
-            (&api, "12:00:00", true),
-            (&api, "12:00:00", false),
+            (&api, "09:00:00", Ok(())),
+            (&api, "09:00:00", Ok(())),
+            (&api, "09:00:01", Err(29)),
+            (&other, "09:00:01", Ok(())),
+            (&api, "09:00:30", Ok(())),
+            (&api, "09:00:30", Err(30)),
+            (&api, "08:00:00", Err(30)),
+            (&api, "12:00:00", Ok(())),
+            (&api, "12:00:00", Ok(())),
+            (&api, "12:00:00", Err(30)),
         ] {
+            let expected = expected.map_err(Duration::from_secs);
             assert_eq!(rate.take(caller, at(time)), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_as_long_as_told_is_let_in() {
+        let rate = Rate::new(7);
+        let api = CallerName::new("api");
+        let mut now: Timestamp = "2030-01-01T09:00:00Z".parse().unwrap();
+        for n in 0..50 {
+            if let Err(wait) = rate.take(&api, now) {
+                now = now.checked_add(wait).unwrap();
+                assert_eq!(rate.take(&api, now), Ok(()), "{n}");
+            }
         }
     }
 }

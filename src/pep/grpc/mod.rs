@@ -171,7 +171,7 @@ impl DecisionService for DecisionFace {
         let place = call.take_place();
         let work = async {
             let credential = ask::credential(&request)?;
-            let until = self.pdp.caller_until(&credential, now)?;
+            let until = self.pdp.caller_until(&credential, now).await?;
             Ok(Ok((credential, until)))
         };
         match call.answer(work).await {

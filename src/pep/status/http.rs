@@ -50,7 +50,7 @@ pub(in crate::pep) fn to_authzen(refusal: &Refusal) -> AuthzenStatus {
         },
         Refusal::CallerLacksRight { .. } => (Whole, 403),
         Refusal::UnknownBundle => (Whole, 404),
-        Refusal::Overloaded => (Whole, 429),
+        Refusal::Overloaded | Refusal::RateLimited { .. } => (Whole, 429),
         Refusal::Stale | Refusal::Unavailable { .. } | Refusal::DeadlineExceeded => (Whole, 503),
     };
     how(Denial {
@@ -135,6 +135,9 @@ mod tests {
             403,
         );
         check(&Refusal::Overloaded, ("whole", 429), 403, 429);
+        let retry_after = std::time::Duration::from_secs(1);
+        let limited = Refusal::RateLimited { retry_after };
+        check(&limited, ("whole", 429), 403, 429);
         check(&Refusal::UnknownBundle, ("whole", 404), 403, 403);
         check(&Refusal::NoRoute, ("false", 404), 403, 403);
         check(&Refusal::CallerUnknown(unknown), ("whole", 401), 403, 403);

@@ -99,6 +99,63 @@ fn what_was_compacted_away_is_said_to_be_gone() {
     store.end().unwrap();
 }
 
+/// A record of this time that stores an entity.
+fn one_at(id: &str, second: i64) -> LedgerRecord {
+    LedgerRecord::Entities(EntityChanges {
+        bundle: "b".into(),
+        time: at(second),
+        by: "test".into(),
+        changes: vec![put(id, &json!({}), &[])],
+    })
+}
+
+#[test]
+fn what_is_kept_can_still_be_told_after_it_was_compacted() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = FakeDisk::default();
+    let store = Running::open(on(&disk, &data)).unwrap();
+    let write = |id, second| store.write(&one_at(id, second)).unwrap().revision;
+    let rotate = || RUNTIME.block_on(store.store.rotate());
+    let a = write("a", 10);
+    let b = write("b", 20);
+    rotate();
+    let c = write("c", 30);
+    store.store.compact_and_keep(at(15)).unwrap();
+    let past = || Past::on(Arc::new(disk.clone()), data.path()).unwrap();
+    // Nothing that is old enough has a snapshot of what came of it.
+    for (revision, ids) in [(&c, &["a", "b", "c"][..]), (&b, &["a", "b"]), (&a, &["a"])] {
+        check(&mut past(), revision, Ok(ids));
+    }
+    let d = write("d", 40);
+    rotate();
+    let e = write("e", 50);
+    // What was stored at 45 was stored by `d`, and is made of the snapshot after `c`.
+    store.store.compact_and_keep(at(45)).unwrap();
+    let files = disk.files();
+    check(&mut past(), &d, Ok(&["a", "b", "c", "d"]));
+    check(&mut past(), &c, Ok(&["a", "b", "c"]));
+    let gone = "record 2 is asked for, and it has nothing older than record 3";
+    check(&mut past(), &b, Err(gone));
+    // Once more with no record in between: one snapshot more, and nothing less.
+    store.store.compact_and_keep(at(45)).unwrap();
+    assert_eq!(disk.files(), files);
+    let f = write("f", 60);
+    store.end().unwrap();
+    disk.kill();
+    let store = Running::open(on(&disk, &data)).unwrap();
+    assert_eq!(ids(&store.store.pin()), ["a", "b", "c", "d", "e", "f"]);
+    check(&mut past(), &d, Ok(&["a", "b", "c", "d"]));
+    // As before, where nothing is kept.
+    RUNTIME.block_on(store.store.rotate());
+    let g = store.write(&one_at("g", 70)).unwrap().revision;
+    store.store.compact().unwrap();
+    for revision in [&d, &e, &f] {
+        check(&mut past(), revision, Err("is asked for"));
+    }
+    check(&mut past(), &g, Ok(&["a", "b", "c", "d", "e", "f", "g"]));
+    store.end().unwrap();
+}
+
 #[test]
 fn a_snapshot_that_was_to_go_stands_for_nothing_behind_it() {
     let data = tempfile::tempdir().unwrap();

@@ -63,7 +63,7 @@ async fn a_deny_is_told_with_its_reason_and_challenge() {
 #[tokio::test]
 async fn whatever_is_not_an_answer_is_refused() {
     type Case = (fn() -> Behaviour, u16, &'static str);
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
         (|| Behaviour::Break, 503, "unavailable"),
         (|| Behaviour::Hang, 503, "unavailable"),
         (
@@ -120,6 +120,11 @@ async fn whatever_is_not_an_answer_is_refused() {
             || Behaviour::Refuse(Code::ResourceExhausted, "overloaded"),
             429,
             "overloaded",
+        ),
+        (
+            || Behaviour::Refuse(Code::ResourceExhausted, "rate_limited"),
+            429,
+            "rate_limited",
         ),
         (|| Behaviour::Refuse(Code::Ok, "ok"), 503, "unavailable"),
     ];

@@ -256,20 +256,6 @@ async fn facts_of_the_directory_are_not_the_requests_to_state() {
 
 #[tokio::test]
 async fn only_callers_with_the_right_keep_the_directory_and_revoke() {
-    let sha = |secret: &str| {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
-        digest
-            .as_ref()
-            .iter()
-            .map(|it| format!("{it:02x}"))
-            .collect::<String>()
-    };
-    let caller = |name: &str, may: &str| {
-        format!(
-            "[[caller]]\nname = \"{name}\"\ntoken_sha256 = \"{}\"\nmay = [{may}]\n",
-            sha(name)
-        )
-    };
     let callers = [
         caller("keeper", "\"directory\""),
         caller("asker", "\"check\", \"vouch\", \"explain\""),

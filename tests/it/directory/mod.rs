@@ -4,6 +4,7 @@ mod facts;
 mod input;
 mod kill;
 mod newcomer;
+mod recorded;
 mod revoke;
 mod trouble;
 mod why;
@@ -77,6 +78,14 @@ fn write_rules(root: &Path, schema: &str) {
     ] {
         fs::write(rules.join(name), text).unwrap();
     }
+}
+
+/// A caller that knows its own name as a secret, and may do this.
+fn caller(name: &str, may: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    let digest = digest.as_ref().iter().map(|it| format!("{it:02x}"));
+    let digest: String = digest.collect();
+    format!("[[caller]]\nname = \"{name}\"\ntoken_sha256 = \"{digest}\"\nmay = [{may}]\n")
 }
 
 /// A server of these rules, and an operator of it.

@@ -131,6 +131,11 @@ impl Running {
     /// Starts one in `root`.
     pub(crate) async fn start_in(root: TempDir, dev: bool, extra: &str) -> Self {
         let config = config(root.path(), dev, extra).unwrap();
+        Self::serve(root, config).await
+    }
+
+    /// Starts one of this configuration, whose files are in `root`.
+    pub(crate) async fn serve(root: TempDir, config: Config) -> Self {
         let server = Server::open(config).await.unwrap();
         let Addresses {
             grpc,

@@ -193,6 +193,8 @@ fn whose(refusal: &str) -> &'static str {
         "stale" => "the revision of stored data that was asked for had not come yet",
         "deadline_exceeded" => "there was no time left to decide it",
         "overloaded" => "there was too much to do, or its record could not be kept",
+        "conflict" => "what the change expected to find stored was not there",
+        "rate_limited" => "the service or gateway that asked did so more often than it may",
         _ => "the server could not decide then; its own log says more",
     }
 }

@@ -1,13 +1,6 @@
 //! What a token can reach before its signature is checked: nothing.
 
-use serde_json::json;
-
-use super::{
-    super::testing::{provider::*, *},
-    tests::read,
-    *,
-};
-use crate::authn::TokenScope;
+use super::*;
 
 /// Reads and writes that this thread has made, as the kernel counts them.
 fn system_calls() -> Vec<String> {

@@ -12,9 +12,8 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-use super::super::testing::*;
 use super::*;
-use crate::config::{FetchConfig, KeySource};
+use crate::config::FetchConfig;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -47,7 +46,7 @@ async fn serve_once(listener: &TcpListener, acceptor: &TlsAcceptor) {
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await.unwrap());
     }
-    let answer = provider::ok("", &jwks(&[RSA.jwk("rsa")]));
+    let answer = ok("", &jwks(&[RSA.jwk("rsa")]));
     stream.write_all(&answer).await.unwrap();
     stream.shutdown().await.unwrap();
     std::future::pending().await
@@ -69,10 +68,8 @@ async fn outcome(ca_file: &Path, acceptor: &TlsAcceptor) -> Option<String> {
         ..corp()
     };
     let verifier = Arc::new(TokenVerifier::new(&[config]).unwrap());
-    let task = verifier.tasks().pop().unwrap();
-    let desk = verifier.desks[0].as_ref().unwrap();
     tokio::select! {
-        _ = task.read(desk, &now) => {}
+        _ = read(&verifier) => {}
         () = serve_once(&listener, acceptor) => unreachable!("serves for ever"),
     }
     verifier.pin().health(now()).pop().unwrap().fault
