@@ -41,6 +41,10 @@ use doorward::{
     pdp::Pdp,
 };
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CALLERS: usize = 100;
 const LONG: Duration = Duration::from_secs(4);
 
@@ -129,9 +133,24 @@ fn pdp(recorder: Recorder) -> Pdp {
 struct Fared {
     /// Questions a second.
     rate: f64,
+    /// Processor time for each, with all that is done for it, in microseconds.
+    taken: f64,
     /// The median and the 99th percentile of their latency, in microseconds.
     median: f64,
     late: f64,
+}
+
+/// Processor time that this process took so far (proc(5): in ticks of 10 ms).
+fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: Vec<u64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|it| it.parse().unwrap())
+        .collect();
+    Duration::from_millis(10 * ticks.iter().sum::<u64>())
 }
 
 /// How so many callers fare, while others send garbage or not.
@@ -173,23 +192,25 @@ async fn ask(pdp: &Arc<Pdp>, flood: bool) -> Fared {
             sent
         }));
     }
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), busy());
     tokio::time::sleep(LONG).await;
     let asked = count.load(Ordering::Relaxed);
     let seconds = began.elapsed().as_secs_f64();
+    let taken = busy() - before;
     stop.store(true, Ordering::Relaxed);
-    let mut taken = Vec::new();
+    let mut times = Vec::new();
     for task in tasks {
-        taken.extend(task.await.unwrap());
+        times.extend(task.await.unwrap());
     }
     if let Some(flooding) = flooding {
         let sent = flooding.await.unwrap();
         println!("    {:.0} garbage tokens/s", sent as f64 / seconds);
     }
-    taken.sort_unstable_by(f64::total_cmp);
-    let part = |hundredths: usize| taken.get(taken.len() * hundredths / 100).copied();
+    times.sort_unstable_by(f64::total_cmp);
+    let part = |hundredths: usize| times.get(times.len() * hundredths / 100).copied();
     Fared {
         rate: asked as f64 / seconds,
+        taken: taken.as_secs_f64() * 1e6 / asked as f64,
         median: part(50).unwrap(),
         late: part(99).unwrap(),
     }
@@ -246,9 +267,14 @@ async fn with_log(mode: AuditMode, flood: bool) -> Fared {
     let _ended = end.send(());
     writer.await.unwrap().unwrap();
     let whole = verify(&AuditFiles::new(&data.path().join("audit")), None, None).unwrap();
-    let Fared { rate, median, late } = fared;
+    let Fared {
+        rate,
+        taken,
+        median,
+        late,
+    } = fared;
     println!(
-        "    {mode:?}: {rate:.0}/s, p50 {median:.0} µs, p99 {late:.0} µs, {} records, {} lost",
+        "    {mode:?}: {rate:.0}/s, {taken:.1} µs of processors each, p50 {median:.0} µs, p99 {late:.0} µs, {} records, {} lost",
         whole.last.sequence, whole.lost
     );
     fared
@@ -308,8 +334,8 @@ fn main() -> ExitCode {
         let counting = || Recorder::counting(Arc::clone(&metrics), Timestamp::now);
         let _warm = ask(&Arc::new(pdp(counting())), false).await;
         let off = ask(&Arc::new(pdp(counting())), false).await;
-        let off = off.rate;
-        println!("    off: {off:.0}/s");
+        let (off, taken) = (off.rate, off.taken);
+        println!("    off: {off:.0}/s, {taken:.1} µs of processors each");
         let best = with_log(AuditMode::BestEffort, false).await.rate;
         let required = with_log(AuditMode::Required, false).await;
         let flooded = with_log(AuditMode::Required, true).await;

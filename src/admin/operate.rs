@@ -109,7 +109,7 @@ impl Desk {
             Err(refusal) => Err(refusal),
         };
         let outcome = match &decided {
-            Ok((_, decision)) => RecordOutcome::of_decision(decision),
+            Ok((_, decision)) => RecordOutcome::Decision(Arc::new(decision.clone())),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         let record = visit.into_record(id, now, &self.rules, outcome);

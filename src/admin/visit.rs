@@ -1,6 +1,6 @@
 //! What operators asked to do, as records of the decision log.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     bundle::Snapshot,
@@ -69,7 +69,10 @@ impl Visit {
             fingerprint: None,
             token_id: None,
         });
-        let facts = Facts { subject, asked };
+        let facts = Facts {
+            subject: subject.map(Arc::new),
+            asked,
+        };
         Record {
             time: now,
             decision_id,

@@ -1,22 +1,41 @@
 //! Facts beside the entries: each with a salt, so that the commitment tells nothing once they are gone.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem::size_of, sync::Arc};
 
 use aws_lc_rs::{digest, rand};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::format::Ref;
+use super::format::{Ref, append};
+use crate::model::SubjectFacts;
 
 /// Bytes of salt.
 const SALT: usize = 16;
-/// Facts that are told apart in one segment; beyond that they are written again.
-const KNOWN: usize = 32 * 1024;
+/// Bytes of a block before its facts: their length, and the salt.
+const HEAD: usize = size_of::<u32>() + SALT;
+/// Bytes of facts that are told apart in one segment; beyond that they are written again.
+const KNOWN: usize = 16 * 1024 * 1024;
+/// Bytes that one of them takes besides.
+const ENTRY: usize = 128;
 
 /// What facts were already written in the open segment.
+///
+/// They are compared themselves, not by a hash, so what a record refers to is what it stands on.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    known: HashMap<[u8; 32], (u64, u8, [u8; 32])>,
+    known: HashMap<Box<[u8]>, Place, foldhash::fast::RandomState>,
+    /// Those of subjects that several records share: the very same ones need not be read again.
+    shared: HashMap<usize, (Arc<SubjectFacts>, Place), foldhash::fast::RandomState>,
+    /// Bytes that both take, roughly.
+    size: usize,
     salts: Salts,
+}
+
+/// Where facts stand.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    sequence: u64,
+    slot: u8,
+    commitment: [u8; 32],
 }
 
 /// Random bytes, drawn many at a time.
@@ -30,62 +49,119 @@ struct Salts {
 pub(super) struct Beside {
     pub(super) bytes: Vec<u8>,
     slots: u8,
-    fresh: Vec<([u8; 32], u8, [u8; 32])>,
 }
 
 impl Written {
-    /// Refers to facts where they stand, or puts them beside the record `sequence`.
+    /// Refers to the facts of a subject; see [`Self::refer`].
+    pub(super) fn refer_to_subject(
+        &mut self,
+        beside: &mut Beside,
+        sequence: u64,
+        facts: &Arc<SubjectFacts>,
+    ) -> Option<Ref> {
+        // Nobody else has them: they will not come again.
+        if Arc::strong_count(facts) == 1 {
+            return self.refer(beside, sequence, facts, usize::MAX);
+        }
+        let address = Arc::as_ptr(facts).addr();
+        if let Some((_, place)) = self.shared.get(&address) {
+            return Some(place.seen_from(sequence));
+        }
+        let found = self.refer(beside, sequence, facts, usize::MAX)?;
+        let place = Place {
+            sequence: sequence.saturating_sub(found.back),
+            slot: found.slot,
+            commitment: found.commitment,
+        };
+        self.make_room(ENTRY);
+        // Holding them keeps their address theirs.
+        self.shared.insert(address, (Arc::clone(facts), place));
+        Some(found)
+    }
+
+    /// Refers to facts where they stand, or puts them beside the record `sequence`, unless there
+    /// were more than `most` bytes then. The record must be written, or all of this forgotten.
     pub(super) fn refer(
         &mut self,
         beside: &mut Beside,
         sequence: u64,
         facts: &impl Serialize,
+        most: usize,
     ) -> Option<Ref> {
-        let bytes = postcard::to_stdvec(facts).ok()?;
-        let name = sha256(&[], &bytes);
-        if let Some((at, slot, commitment)) = self.known.get(&name) {
-            return Some(Ref {
-                back: sequence.saturating_sub(*at),
-                slot: *slot,
-                commitment: *commitment,
-            });
+        let start = beside.bytes.len();
+        let found = self.put(beside, start, sequence, facts, most);
+        if found.is_none_or(|it| it.back > 0 || it.slot < beside.slots) {
+            beside.bytes.truncate(start);
+        } else {
+            beside.slots += 1;
         }
-        let salt = self.salts.next()?;
-        let commitment = sha256(&salt, &bytes);
-        let slot = beside.slots;
-        beside.slots += 1;
-        let length = u32::try_from(bytes.len()).ok()?;
-        beside.bytes.extend(length.to_le_bytes());
-        beside.bytes.extend(salt);
-        beside.bytes.extend(bytes);
-        beside.fresh.push((name, slot, commitment));
-        Some(Ref {
-            back: 0,
-            slot,
-            commitment,
-        })
+        found
     }
 
-    /// The record `sequence` was written with what is beside it.
-    pub(super) fn wrote(&mut self, sequence: u64, beside: &Beside) {
-        if self.known.len() > KNOWN {
-            self.known.clear();
+    /// Appends a block, which stays only if the reference is to it.
+    fn put(
+        &mut self,
+        beside: &mut Beside,
+        start: usize,
+        sequence: u64,
+        facts: &impl Serialize,
+        most: usize,
+    ) -> Option<Ref> {
+        let bytes = &mut beside.bytes;
+        bytes.extend([0; HEAD]);
+        append(bytes, facts).ok()?;
+        let size = bytes.len();
+        let block = bytes.get_mut(start..)?;
+        let facts = block.get(HEAD..)?;
+        if let Some(place) = self.known.get(facts) {
+            return Some(place.seen_from(sequence));
         }
-        for (name, slot, commitment) in &beside.fresh {
-            self.known.insert(*name, (sequence, *slot, *commitment));
+        if size > most {
+            return None;
         }
+        let (name, length) = (facts.into(), u32::try_from(facts.len()).ok()?);
+        let (head, salted) = block.split_first_chunk_mut()?;
+        *head = length.to_le_bytes();
+        *salted.first_chunk_mut()? = self.salts.next()?;
+        let place = Place {
+            sequence,
+            slot: beside.slots,
+            commitment: sha256(salted),
+        };
+        self.make_room(salted.len() + ENTRY);
+        self.known.insert(name, place);
+        Some(place.seen_from(sequence))
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.size + bytes > KNOWN {
+            self.forget();
+        }
+        self.size += bytes;
     }
 
     /// A new segment begins, or what was written last may not be there.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.shared.clear();
+        self.size = 0;
+    }
+}
+
+impl Place {
+    fn seen_from(&self, sequence: u64) -> Ref {
+        Ref {
+            back: sequence.saturating_sub(self.sequence),
+            slot: self.slot,
+            commitment: self.commitment,
+        }
     }
 }
 
 impl Salts {
     fn next(&mut self) -> Option<[u8; SALT]> {
         if self.drawn.is_empty() {
-            self.drawn = vec![0; 256 * SALT];
+            self.drawn.resize(256 * SALT, 0);
             if rand::fill(&mut self.drawn).is_err() {
                 self.drawn.clear();
                 return None;
@@ -98,26 +174,16 @@ impl Salts {
     }
 }
 
-pub(super) fn sha256(first: &[u8], rest: &[u8]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(first);
-    context.update(rest);
-    let found = context.finish();
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let found = digest::digest(&digest::SHA256, bytes);
     found.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 impl Beside {
-    /// How many bytes it has.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Takes the last block away, before which there were so many bytes.
-    pub(super) fn cut_last(&mut self, bytes: usize) {
-        if self.bytes.len() > bytes {
-            self.bytes.truncate(bytes);
-            self.fresh.pop();
-        }
+    /// Begins anew, beside another entry.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.slots = 0;
     }
 }
 
@@ -149,7 +215,10 @@ impl<'a> Block<'a> {
 
     /// Whether it is what was committed to.
     pub(super) fn is(&self, commitment: &[u8; 32]) -> bool {
-        sha256(self.salt, self.bytes) == *commitment
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(self.salt);
+        context.update(self.bytes);
+        context.finish().as_ref() == commitment
     }
 
     /// The facts; `None` when they were erased.

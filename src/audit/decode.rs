@@ -1,13 +1,14 @@
 //! Entries → what they tell, with their facts.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
 use super::{
     blocks::Block,
-    files::{Records, Segment},
+    files::Records,
     format::{Entry, Line, LineOutcome, Ref, Refusals, Repeated, Words, time_of},
+    parts::Parts,
 };
 use crate::{
     ledger::Frame,
@@ -152,7 +153,7 @@ pub struct RecordedRepeat {
     /// Why.
     pub cause: Cause,
     /// The subject.
-    pub subject: Option<SubjectFacts>,
+    pub subject: Option<Arc<SubjectFacts>>,
 }
 
 /// Facts of the records that were read so far, of one segment.
@@ -217,15 +218,10 @@ pub(super) fn needed(frame: &Frame<'_>) -> Vec<u64> {
     back.collect()
 }
 
-/// Reads one decision of a segment without the others, wherever its facts stand in it.
-pub(super) fn told_alone(
-    frame: &Frame<'_>,
-    here: &Records,
-    segment: &Segment,
-) -> Result<Told, String> {
+/// Reads one entry of a chunk without the others, wherever its facts stand in the segment.
+pub(super) fn told_alone(frame: &Frame<'_>, here: &Records, parts: &Parts) -> Result<Told, String> {
     let mut passed = Passed::default();
     passed.pass(frame);
-    let chunks = segment.chunks().unwrap_or_default();
     for sequence in needed(frame) {
         if passed.has(sequence) {
             continue;
@@ -234,8 +230,7 @@ pub(super) fn told_alone(
             passed.pass(&found);
             continue;
         }
-        let chunk = chunks.iter().rev().find(|chunk| chunk.first <= sequence);
-        let there = chunk.and_then(|chunk| segment.load_chunk(chunk).ok());
+        let there = parts.of(sequence).and_then(|n| parts.load(n).ok());
         if let Some(found) = there.as_ref().and_then(|there| there.find(sequence)) {
             passed.pass(&found);
         }
@@ -251,9 +246,9 @@ fn fact<T: DeserializeOwned>(sequence: u64, at: Option<Ref>, passed: &Passed) ->
 }
 
 fn recorded(sequence: u64, decision_id: DecisionId, line: Line<'_>, passed: &Passed) -> Recorded {
-    let subject: Option<SubjectFacts> = fact(sequence, line.subject, passed);
+    let subject: Option<Arc<SubjectFacts>> = fact(sequence, line.subject, passed);
     let asked: Option<AskedFacts> = fact(sequence, line.asked, passed);
-    let words: Option<Words> = fact(sequence, line.words, passed);
+    let words: Option<Words<'static>> = fact(sequence, line.words, passed);
     let is_lost = |at: Option<Ref>, found: bool| at.is_some() && !found;
     let erased = is_lost(line.subject, subject.is_some())
         || is_lost(line.asked, asked.is_some())
@@ -280,7 +275,7 @@ fn recorded(sequence: u64, decision_id: DecisionId, line: Line<'_>, passed: &Pas
     }
 }
 
-fn outcome(outcome: LineOutcome<'_>, words: Words) -> RecordedOutcome {
+fn outcome(outcome: LineOutcome<'_>, words: Words<'_>) -> RecordedOutcome {
     match outcome {
         LineOutcome::Decision {
             outcome,
@@ -290,7 +285,8 @@ fn outcome(outcome: LineOutcome<'_>, words: Words) -> RecordedOutcome {
             obligations,
         } => {
             let mut texts = words.reasons.into_iter();
-            let mut messages = words.errors.into_iter();
+            let mut messages = words.errors.into_iter().map(Cow::into_owned);
+            let own = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
             RecordedOutcome::Decision {
                 outcome,
                 cause,
@@ -298,7 +294,9 @@ fn outcome(outcome: LineOutcome<'_>, words: Words) -> RecordedOutcome {
                     .into_iter()
                     .map(|(policy_id, effect)| {
                         let (reason, advice, place) = match texts.next() {
-                            Some((reason, advice, place)) => (reason, advice, Some(place)),
+                            Some((reason, advice, place)) => {
+                                (own(reason), own(advice), Some(place.into_owned()))
+                            }
                             None => (None, None, None),
                         };
                         RecordedReason {
@@ -330,7 +328,7 @@ fn outcome(outcome: LineOutcome<'_>, words: Words) -> RecordedOutcome {
         LineOutcome::Refusal { refusal, reason } => RecordedOutcome::Refusal {
             refusal: refusal.into_owned(),
             reason: reason.into_owned(),
-            detail: words.detail,
+            detail: words.detail.map(Cow::into_owned),
         },
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use super::{
@@ -17,12 +18,6 @@ const MAX: usize = 8 * 1024 * 1024;
 /// Texts that others send are cut to so many bytes.
 const TEXT: usize = 1024;
 
-/// One record, ready to be written.
-pub(super) struct Encoded {
-    pub(super) payload: Vec<u8>,
-    pub(super) beside: Beside,
-}
-
 /// The facts of a record, with pseudonyms where there are to be any; `true`: some are.
 pub(super) fn facts(record: &mut Record, redaction: Option<&Redaction>) -> (Facts, bool) {
     let evidence = std::mem::take(&mut record.evidence);
@@ -35,15 +30,16 @@ pub(super) fn facts(record: &mut Record, redaction: Option<&Redaction>) -> (Fact
     (facts, redacted)
 }
 
-/// Makes the entry that will be the record `sequence`.
+/// Makes the entry that will be the record `sequence`, in `payload`, and what stands beside it.
 pub(super) fn encode(
     record: &Record,
     facts: &Facts,
     redaction: Option<bool>,
     sequence: u64,
     written: &mut Written,
-) -> Result<Encoded, postcard::Error> {
-    let mut beside = Beside::default();
+    payload: &mut Vec<u8>,
+    beside: &mut Beside,
+) -> Result<(), postcard::Error> {
     let redacted = redaction.unwrap_or(false);
     // Words quote facts, so they go where facts are taken away.
     let words = match redaction {
@@ -60,55 +56,44 @@ pub(super) fn encode(
         bundle: record.bundle.as_ref().map(|it| Cow::Borrowed(it.as_str())),
         digest: record.bundle_digest.map(|digest| *digest.as_bytes()),
         strict_errors: record.strict_errors,
-        revision: Cow::Owned(record.revision.to_string()),
+        revision: Cow::Borrowed(record.revision.as_str()),
         undeclared: record.undeclared,
         latency_us: record.latency_us,
         redacted,
         explained: record.explained,
         outcome: outcome(&record.outcome),
-        subject: subject.and_then(|it| written.refer(&mut beside, sequence, it)),
+        subject: subject.and_then(|it| written.refer_to_subject(beside, sequence, it)),
         asked: None,
         words: match words == Words::default() {
             true => None,
-            false => written.refer(&mut beside, sequence, &words),
+            false => written.refer(beside, sequence, &words, usize::MAX),
         },
     };
-    let without_asked = beside.len();
-    if let Some(asked) = &facts.asked {
-        line.asked = written.refer(&mut beside, sequence, asked);
-        if beside.len() > MAX {
-            beside.cut_last(without_asked);
-            line.asked = None;
-        }
-    }
-    let mut payload = Vec::with_capacity(256);
-    Entry::Decision(record.decision_id, line).encode(&mut payload)?;
-    Ok(Encoded { payload, beside })
+    let asked = facts.asked.as_ref();
+    line.asked = asked.and_then(|asked| written.refer(beside, sequence, asked, MAX));
+    Entry::Decision(record.decision_id, line).encode(payload)
 }
 
 fn outcome(outcome: &RecordOutcome) -> LineOutcome<'_> {
     match outcome {
-        RecordOutcome::Decision {
-            outcome,
-            cause,
-            reasons,
-            errors,
-            obligations,
-        } => LineOutcome::Decision {
-            outcome: *outcome,
-            cause: *cause,
-            reasons: reasons
+        RecordOutcome::Decision(decision) => LineOutcome::Decision {
+            outcome: decision.outcome,
+            cause: decision.cause,
+            reasons: decision
+                .reasons
                 .iter()
                 .map(|it| (Cow::Borrowed(&*it.policy_id), it.effect))
                 .collect(),
-            errors: errors
+            errors: decision
+                .errors
                 .iter()
                 .map(|it| {
                     let (policy, code) = (Cow::Borrowed(&*it.policy_id), Cow::Borrowed(it.code));
                     (policy, it.effect, code)
                 })
                 .collect(),
-            obligations: obligations
+            obligations: decision
+                .obligations
                 .iter()
                 .map(|it| (Cow::Borrowed(&*it.policy_id), Cow::Borrowed(&*it.text)))
                 .collect(),
@@ -122,27 +107,28 @@ fn outcome(outcome: &RecordOutcome) -> LineOutcome<'_> {
     }
 }
 
-fn words(outcome: &RecordOutcome) -> Words {
+fn words(outcome: &RecordOutcome) -> Words<'_> {
+    fn some(text: &Option<Arc<str>>) -> Option<Cow<'_, str>> {
+        text.as_deref().map(Cow::Borrowed)
+    }
     match outcome {
-        RecordOutcome::Decision {
-            reasons, errors, ..
-        } => Words {
+        RecordOutcome::Decision(decision) => Words {
             detail: None,
-            reasons: reasons
+            reasons: decision
+                .reasons
                 .iter()
                 .map(|it| {
-                    let text =
-                        |it: &Option<std::sync::Arc<str>>| it.as_ref().map(ToString::to_string);
-                    (text(&it.reason), text(&it.advice), it.place.to_string())
+                    (
+                        some(&it.reason),
+                        some(&it.advice),
+                        Cow::Borrowed(&*it.place),
+                    )
                 })
                 .collect(),
-            errors: errors
-                .iter()
-                .map(|it| cut(&it.message).into_owned())
-                .collect(),
+            errors: decision.errors.iter().map(|it| cut(&it.message)).collect(),
         },
         RecordOutcome::Refusal { detail, .. } => Words {
-            detail: Some(cut(detail).into_owned()),
+            detail: Some(cut(detail)),
             ..Words::default()
         },
     }

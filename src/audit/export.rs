@@ -165,7 +165,7 @@ fn of_record(record: &Recorded) -> Json {
 }
 
 fn facts(record: &Recorded) -> Json {
-    let subject = record.facts.subject.as_ref().map(of_subject);
+    let subject = record.facts.subject.as_deref().map(of_subject);
     let asked = record.facts.asked.as_ref().map(of_asked);
     match (subject, asked) {
         (None, None) => Json::Null,

@@ -7,13 +7,14 @@
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    ops::Range,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::{format::id_in, terms::Summary};
+use super::{
+    format::{ID_AT, KIND_AT, id_in},
+    parts::Chunk,
+    terms::Summary,
+};
 use crate::ledger::{
     Chain, Frame, HEADER, LogError, NoFrame, chain_before, frame_size, read_frame,
 };
@@ -43,17 +44,6 @@ pub(super) struct Segment {
     pub(super) first: u64,
     pub(super) path: PathBuf,
     pub(super) sealed: bool,
-}
-
-/// Where in a segment records stand.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Chunk {
-    /// In the file.
-    pub(super) at: Range<u64>,
-    /// The first record.
-    pub(super) first: u64,
-    /// The least and the greatest decision id, if it has any.
-    pub(super) ids: Option<([u8; 16], [u8; 16])>,
 }
 
 /// The records of a segment, in memory.
@@ -129,12 +119,7 @@ impl Segment {
         let (header, rest) = match self.read() {
             // It was put away since it was found.
             Err(why) if why.kind() == io::ErrorKind::NotFound && !self.sealed => {
-                return Self {
-                    path: self.path.with_extension(SEALED),
-                    sealed: true,
-                    ..self.clone()
-                }
-                .load();
+                return self.put_away().load();
             }
             read => read.map_err(failed)?,
         };
@@ -172,34 +157,20 @@ impl Segment {
         self.sealed.then(|| postcard::from_bytes(&index).ok())?
     }
 
-    /// Its chunks, and what each can be found by; `None` without an index or a summary of it.
-    pub(super) fn summaries(&self) -> Option<Vec<(Chunk, Summary)>> {
-        let chunks = self.chunks()?;
+    /// What each of its chunks can be found by; `None` without a summary of it.
+    pub(super) fn summaries(&self) -> Option<Vec<Summary>> {
         let bytes = fs::read(self.path.with_extension(SUMMARY)).ok()?;
         let (form, bytes) = bytes.split_first()?;
-        let summaries: Vec<Summary> = match *form == SUMMARY_FORM {
-            true => postcard::from_bytes(bytes).ok()?,
-            false => return None,
-        };
-        let fits = summaries.len() == chunks.len();
-        fits.then(|| chunks.into_iter().zip(summaries).collect())
+        (*form == SUMMARY_FORM).then(|| postcard::from_bytes(bytes).ok())?
     }
 
-    /// The records of one chunk.
-    pub(super) fn load_chunk(&self, chunk: &Chunk) -> io::Result<Records> {
-        use std::os::unix::fs::FileExt as _;
-        let length = usize::try_from(chunk.at.end.saturating_sub(chunk.at.start));
-        let mut packed = vec![0; length.map_err(io::Error::other)?];
-        let file = fs::File::open(&self.path)?;
-        file.read_exact_at(&mut packed, chunk.at.start)?;
-        Ok(Records {
-            path: self.path.clone(),
-            before: Chain {
-                sequence: chunk.first.saturating_sub(1),
-                ..Chain::default()
-            },
-            bytes: zstd::stream::decode_all(&*packed)?,
-        })
+    /// As it is once it was put away.
+    pub(super) fn put_away(&self) -> Self {
+        Self {
+            path: self.path.with_extension(SEALED),
+            sealed: true,
+            ..self.clone()
+        }
     }
 }
 
@@ -241,6 +212,8 @@ impl Records {
 const SEQUENCE_AT: usize = 8;
 /// Where a record has its payload.
 const PAYLOAD_AT: usize = 60;
+/// Bytes of a record by which it is found.
+pub(super) const HEAD: usize = PAYLOAD_AT + ID_AT + 16;
 
 pub(super) fn claimed(record: &[u8]) -> Option<u64> {
     let field = record.get(SEQUENCE_AT..)?.first_chunk()?;
@@ -249,6 +222,11 @@ pub(super) fn claimed(record: &[u8]) -> Option<u64> {
 
 pub(super) fn id_of(record: &[u8]) -> Option<[u8; 16]> {
     id_in(record.get(PAYLOAD_AT..)?)
+}
+
+/// Which kind of entry a record says it has.
+pub(super) fn kind_of(record: &[u8]) -> Option<u8> {
+    record.get(PAYLOAD_AT + KIND_AT).copied()
 }
 
 /// Writes aside and renames: half a key, or half an index, must never be taken for one.

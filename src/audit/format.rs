@@ -5,15 +5,21 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Cause, DecisionId, Effect, Face, Outcome, Timestamp};
 
 /// The form of entries; another number is another form.
 pub(super) const VERSION: u8 = 1;
+/// Where an entry has its kind.
+pub(super) const KIND_AT: usize = 1;
 /// Where an entry of a decision has its id.
 pub(super) const ID_AT: usize = 2;
 pub(super) const DECISION: u8 = 1;
+/// Kinds that tell of several decisions or refusals, each with its id.
+pub(super) const REFUSALS: u8 = 2;
+pub(super) const REPEATED: u8 = 3;
 
 /// Seconds since 1970, and nanoseconds.
 pub(super) type Moment = (i64, i32);
@@ -109,13 +115,15 @@ pub(super) struct Ref {
     pub(super) commitment: [u8; 32],
 }
 
+type Text<'a> = Option<Cow<'a, str>>;
+
 /// Texts of a record, in the order of its reasons and errors.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Words {
-    pub(super) detail: Option<String>,
+pub(super) struct Words<'a> {
+    pub(super) detail: Text<'a>,
     /// `@reason`, `@advice` and place.
-    pub(super) reasons: Vec<(Option<String>, Option<String>, String)>,
-    pub(super) errors: Vec<String>,
+    pub(super) reasons: Vec<(Text<'a>, Text<'a>, Cow<'a, str>)>,
+    pub(super) errors: Vec<Cow<'a, str>>,
 }
 
 /// What strangers were refused within one second.
@@ -227,11 +235,11 @@ impl Entry<'_> {
                 append(out, it)
             }
             Self::Refusals(it) => {
-                body(2, out);
+                body(REFUSALS, out);
                 append(out, it)
             }
             Self::Repeated(it) => {
-                body(3, out);
+                body(REPEATED, out);
                 append(out, it)
             }
             Self::Gap(it) => {
@@ -267,8 +275,8 @@ impl Entry<'_> {
                 let (id, body) = body.split_first_chunk().ok_or_else(short)?;
                 Entry::Decision(DecisionId::from_bytes(*id), read(body).map_err(malformed)?)
             }
-            2 => Entry::Refusals(read(body).map_err(malformed)?),
-            3 => Entry::Repeated(read(body).map_err(malformed)?),
+            REFUSALS => Entry::Refusals(read(body).map_err(malformed)?),
+            REPEATED => Entry::Repeated(read(body).map_err(malformed)?),
             4 => Entry::Gap(read(body).map_err(malformed)?),
             5 => Entry::Checkpoint(read(body).map_err(malformed)?),
             6 => Entry::Pruned(read(body).map_err(malformed)?),
@@ -277,14 +285,35 @@ impl Entry<'_> {
     }
 }
 
-fn append(out: &mut Vec<u8>, body: &impl Serialize) -> Result<(), postcard::Error> {
-    *out = postcard::to_extend(body, std::mem::take(out))?;
-    Ok(())
+/// Appends a body in postcard's form. After an error there may be some of it.
+pub(super) fn append(out: &mut Vec<u8>, body: &impl Serialize) -> Result<(), postcard::Error> {
+    postcard::serialize_with_flavor(body, End(out))
+}
+
+/// The end of a buffer that has other things before.
+struct End<'a>(&'a mut Vec<u8>);
+
+impl Flavor for End<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// The id of the decision that an entry tells of, without reading the rest.
 pub(super) fn id_in(payload: &[u8]) -> Option<[u8; 16]> {
-    let is_decision = payload.get(1) == Some(&DECISION);
+    let is_decision = payload.get(KIND_AT) == Some(&DECISION);
     let id = payload.get(ID_AT..)?.first_chunk()?;
     is_decision.then_some(*id)
 }

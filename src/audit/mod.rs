@@ -19,6 +19,7 @@ mod follow;
 mod format;
 mod hold;
 mod keys;
+mod parts;
 mod query;
 mod redact;
 mod scan;
@@ -45,7 +46,7 @@ use crate::{
     config::{AuditConfig, AuditMode},
     ledger::{Disk, Log, LogError, LogOptions, Opened},
     metrics::Metrics,
-    model::{Record, RecordOutcome, Refusal, Timestamp},
+    model::{Decision, Record, RecordOutcome, Refusal, Timestamp},
 };
 pub use decode::{Recorded, RecordedOutcome, RecordedReason, Told};
 pub use erase::{Erased, erase};
@@ -347,7 +348,7 @@ fn trace(record: &Record) {
         return;
     }
     let (outcome, cause) = match &record.outcome {
-        RecordOutcome::Decision { outcome, cause, .. } => (outcome.as_str(), cause.as_str()),
+        RecordOutcome::Decision(it) => (it.outcome.as_str(), it.cause.as_str()),
         RecordOutcome::Refusal { refusal, .. } => ("refused", *refusal),
     };
     let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
@@ -370,13 +371,14 @@ fn count(metrics: &Metrics, record: &Record, seconds: f64) {
         metrics.members_dropped(face, u64::try_from(record.undeclared).unwrap_or(u64::MAX));
     }
     match &record.outcome {
-        RecordOutcome::Decision {
-            outcome,
-            cause,
-            reasons,
-            errors,
-            ..
-        } => {
+        RecordOutcome::Decision(decision) => {
+            let Decision {
+                outcome,
+                cause,
+                reasons,
+                errors,
+                ..
+            } = &**decision;
             let bundle = record.bundle.as_ref().map_or("", |name| name.as_str());
             metrics.decision(bundle, outcome.as_str(), cause.as_str(), face);
             if record.explained {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::{
     decode::{RefusedClass, Told, told_alone},
-    files::{AuditFiles, Records, Segment},
-    scan::{scan, segments},
+    files::{AuditFiles, kind_of},
+    format::{Entry, REFUSALS, REPEATED},
+    parts::Parts,
+    scan::segments,
     terms::{Field, of_class, span, terms},
 };
 use crate::{
-    ledger::LogError,
+    ledger::{Frame, LogError},
     model::{DecisionId, Timestamp},
 };
 
@@ -122,56 +124,55 @@ fn has_all(wanted: &[(Field, &str)], terms: impl FnOnce(&mut dyn FnMut(Field, &s
 pub fn find(files: &AuditFiles, id: DecisionId) -> Result<Option<Told>, LogError> {
     let segments = segments(files)?;
     let bytes = id.as_bytes();
-    // What is asked about happened lately, as a rule.
-    for segment in segments.iter().rev() {
-        let Some(chunks) = segment.chunks() else {
-            if let Some(found) = in_records(&segment.load()?, segment, bytes) {
-                return Ok(Some(found));
-            }
-            continue;
-        };
-        let may = chunks.iter().filter(|chunk| {
-            chunk
-                .ids
-                .is_some_and(|(least, most)| least <= *bytes && *bytes <= most)
-        });
-        for chunk in may {
-            let here = segment.load_chunk(chunk);
-            let here = here.map_err(LogError::io("read", &segment.path))?;
-            if let Some(found) = in_records(&here, segment, bytes) {
-                return Ok(Some(found));
+    // An index says at once whether it may be there; the others, of which there are few, have none.
+    let (sealed, open): (Vec<_>, Vec<_>) = segments.iter().rev().partition(|it| it.sealed);
+    for segment in sealed.into_iter().chain(open) {
+        let parts = Parts::open(segment)?;
+        for (n, _) in parts
+            .chunks()
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.may_have(bytes))
+        {
+            let here = parts.load(n)?;
+            let found = here.find_id(bytes);
+            if let Some(Ok(told)) = found.map(|frame| told_alone(&frame, &here, &parts)) {
+                return Ok(Some(told));
             }
         }
     }
     // Among those of strangers, which are kept by example, and denies that were counted.
-    let near = Query {
-        since: id.time().checked_sub(EARLY).ok(),
-        until: id.time().checked_add(LATE).ok(),
-        ..Query::default()
-    };
+    let (since, until) = (
+        id.time().checked_sub(EARLY).ok(),
+        id.time().checked_add(LATE).ok(),
+    );
     for segment in segments.iter().rev() {
-        let mut found = None;
-        scan(segment, &near, 0, &mut |_, entry| {
-            let is_it = match &entry {
-                Some(Told::Refused(classes)) => classes
-                    .iter()
-                    .any(|class| class.samples.iter().any(|(sample, ..)| *sample == id)),
-                Some(Told::Repeated(it)) => it.ids.contains(&id),
-                _ => false,
-            };
-            if is_it {
-                found = entry;
+        let parts = Parts::summed_up(segment)?;
+        for n in (0..parts.chunks().len()).filter(|n| parts.may_have(*n, &[], since, until)) {
+            let here = parts.load(n)?;
+            for frame in here.hop().filter_map(|(at, record)| {
+                let is_of_several = matches!(kind_of(record), Some(REFUSALS | REPEATED));
+                is_of_several.then(|| here.frame(at).ok())?
+            }) {
+                if let Some(Ok(told)) =
+                    tells_of(&frame, bytes).then(|| told_alone(&frame, &here, &parts))
+                {
+                    return Ok(Some(told));
+                }
             }
-            !is_it
-        })?;
-        if found.is_some() {
-            return Ok(found);
         }
     }
     Ok(None)
 }
 
-fn in_records(here: &Records, segment: &Segment, id: &[u8; 16]) -> Option<Told> {
-    let frame = here.find_id(id)?;
-    told_alone(&frame, here, segment).ok()
+/// Whether an entry that tells of several has this id among them.
+fn tells_of(frame: &Frame<'_>, id: &[u8; 16]) -> bool {
+    match Entry::decode(frame.payload) {
+        Ok(Entry::Refusals(it)) => {
+            let mut samples = it.tallies.iter().flat_map(|tally| &tally.samples);
+            samples.any(|sample| sample.id == *id)
+        }
+        Ok(Entry::Repeated(it)) => it.ids.contains(id),
+        _ => false,
+    }
 }

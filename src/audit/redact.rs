@@ -1,6 +1,6 @@
 //! Pseudonyms in place of facts, by rule.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::keys::Pseudonyms;
 use crate::{
@@ -28,13 +28,13 @@ impl Redaction {
     /// Replaces what the rules name; whether anything was.
     pub(super) fn facts(&self, facts: &mut Facts) -> bool {
         let mut hit = false;
-        if let Some(SubjectFacts {
-            entity,
-            fingerprint,
-            token_id,
-            ..
-        }) = &mut facts.subject
-        {
+        if let Some(subject) = &mut facts.subject {
+            let SubjectFacts {
+                entity,
+                fingerprint,
+                token_id,
+                ..
+            } = Arc::make_mut(subject);
             hit |= self.entity(entity);
             if self.rules.contains(&Rule::Token) {
                 hit |= self.text(fingerprint) | self.text(token_id);

@@ -5,9 +5,10 @@ use std::path::Path;
 use super::{
     decode::{Passed, Told, needed, told},
     export,
-    files::{AuditFiles, Chunk, Segment},
+    files::{AuditFiles, Records, Segment},
+    parts::Parts,
     query::Query,
-    terms::Summary,
+    terms::Field,
 };
 use crate::ledger::{Frame, LogError};
 
@@ -93,32 +94,28 @@ pub fn page_back(
     let segments = segments(files)?;
     let mut page = Page::default();
     let mut looked = 0;
+    let begins = segments.first().map_or(0, |it| it.first);
     for segment in segments.iter().rev().filter(|it| it.first < before) {
-        // Those of one segment come in its order, so the last of them are kept.
-        let mut here = std::collections::VecDeque::new();
-        let room = most - page.entries.len();
-        scan(segment, query, 0, &mut |sequence, entry| {
-            looked += 1;
-            if sequence >= before {
-                return false;
+        let parts = Parts::summed_up(segment)?;
+        let mut reading = Reading::new(&parts, query);
+        for (n, chunk) in parts.chunks().iter().enumerate().rev() {
+            if chunk.first >= before || !reading.may_have(n) {
+                continue;
             }
-            if let Some(entry) = entry {
-                here.push_back((sequence, entry));
+            reading.chunk(n, Order::NewestFirst, &mut |sequence, entry| {
+                if sequence < before {
+                    looked += 1;
+                    page.entries.extend(entry().map(|entry| (sequence, entry)));
+                }
+                page.entries.len() < most
+            })?;
+            let is_full = page.entries.len() >= most;
+            if is_full || looked >= looks {
+                let last = page.entries.last().map(|(sequence, _)| *sequence);
+                let next = if is_full { last } else { Some(chunk.first) };
+                page.next = next.filter(|next| *next > begins);
+                return Ok(page);
             }
-            if here.len() > room {
-                here.pop_front();
-            }
-            true
-        })?;
-        page.entries.extend(here.into_iter().rev());
-        let last = page.entries.last().map(|(sequence, _)| *sequence);
-        page.next = match page.entries.len() == most {
-            true => last,
-            false => Some(segment.first),
-        }
-        .filter(|next| *next > segments.first().map_or(0, |it| it.first));
-        if page.entries.len() == most || looked >= looks {
-            break;
         }
     }
     Ok(page)
@@ -130,91 +127,123 @@ pub(super) fn segments(files: &AuditFiles) -> Result<Vec<Segment>, LogError> {
     listed.map_err(LogError::io("list", files.dir()))
 }
 
-/// Every entry of a segment from the record `from` on, up to the first that is not whole, but for
-/// chunks that cannot have any that is looked for; `false`: `look` ended it.
-pub(super) fn scan(
-    segment: &Segment,
-    query: &Query,
-    from: u64,
-    look: Look<'_>,
-) -> Result<bool, LogError> {
-    if let (false, Some(chunks)) = (query.is_everything(), segment.summaries()) {
-        return scan_chunks(segment, &chunks, query, from, look);
-    }
-    let records = segment.load()?;
-    let mut passed = Passed::default();
-    let mut offset = 0;
-    while let Ok(frame) = records.frame(offset) {
-        offset += frame.size();
-        passed.pass(&frame);
-        if frame.sequence >= from && !look_at(&frame, &passed, query, look) {
+/// Every entry of a segment from the record `from` on, but for chunks that cannot have any that is
+/// looked for; `false`: `look` ended it.
+fn scan(segment: &Segment, query: &Query, from: u64, look: Look<'_>) -> Result<bool, LogError> {
+    // Where nothing can be left out, no index need be believed.
+    let by_parts = !segment.sealed || !query.is_everything();
+    let parts = by_parts.then(|| Parts::summed_up(segment)).transpose()?;
+    let Some(parts) = parts.filter(|it| !segment.sealed || it.is_summed_up()) else {
+        return scan_all(&segment.load()?, query, from, look);
+    };
+    let mut reading = Reading::new(&parts, query);
+    let later = |n: usize| parts.chunks().get(n + 1).map(|it| it.first);
+    for n in 0..parts.chunks().len() {
+        let is_before = later(n).is_some_and(|first| first <= from);
+        if is_before || !reading.may_have(n) {
+            continue;
+        }
+        let goes_on = reading.chunk(n, Order::OldestFirst, &mut |sequence, entry| {
+            sequence < from || look(sequence, entry())
+        })?;
+        if !goes_on {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn look_at(frame: &Frame<'_>, passed: &Passed, query: &Query, look: Look<'_>) -> bool {
-    let entry = match told(frame, passed) {
+fn scan_all(records: &Records, query: &Query, from: u64, look: Look<'_>) -> Result<bool, LogError> {
+    let mut passed = Passed::default();
+    let mut offset = 0;
+    while let Ok(frame) = records.frame(offset) {
+        offset += frame.size();
+        passed.pass(&frame);
+        if frame.sequence >= from && !look(frame.sequence, looked_for(&frame, &passed, query)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn looked_for(frame: &Frame<'_>, passed: &Passed, query: &Query) -> Option<Told> {
+    match told(frame, passed) {
         Ok(entry) => query.narrow(entry),
         Err(why) => {
             tracing::warn!(record = frame.sequence, why, "cannot be read");
             None
         }
-    };
-    look(frame.sequence, entry)
-}
-
-fn scan_chunks(
-    segment: &Segment,
-    chunks: &[(Chunk, Summary)],
-    query: &Query,
-    from: u64,
-    look: Look<'_>,
-) -> Result<bool, LogError> {
-    let wanted = query.wanted();
-    let mut facts = Facts {
-        segment,
-        chunks,
-        brought: vec![false; chunks.len()],
-        passed: Passed::default(),
-    };
-    for (n, (chunk, summary)) in chunks.iter().enumerate() {
-        let is_before = chunks.get(n + 1).is_some_and(|(it, _)| it.first <= from);
-        if is_before || !summary.may_have(&wanted, query.since, query.until) {
-            continue;
-        }
-        let records = segment.load_chunk(chunk);
-        let records = records.map_err(LogError::io("read", &segment.path))?;
-        let mut offset = 0;
-        while let Ok(frame) = records.frame(offset) {
-            offset += frame.size();
-            facts.passed.pass(&frame);
-            if frame.sequence < from {
-                continue;
-            }
-            facts.bring(&frame)?;
-            if !look_at(&frame, &facts.passed, query, look) {
-                return Ok(false);
-            }
-        }
-        facts.note(n);
     }
-    Ok(true)
 }
 
-/// Facts that records of one chunk refer to in others.
-struct Facts<'a> {
-    segment: &'a Segment,
-    chunks: &'a [(Chunk, Summary)],
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// A look through the parts of one segment, with the facts that their records refer to.
+struct Reading<'a> {
+    parts: &'a Parts,
+    query: &'a Query,
+    wanted: Vec<(Field, &'a str)>,
+    /// Chunks whose facts were passed.
     brought: Vec<bool>,
     passed: Passed,
 }
 
-impl Facts<'_> {
-    /// Notes that a chunk is brought; whether it was.
-    fn note(&mut self, chunk: usize) -> bool {
-        let place = self.brought.get_mut(chunk);
+/// Is given the place of each entry, and how to read it where it is looked for; `false` ends it.
+type Each<'a> = &'a mut dyn FnMut(u64, &mut dyn FnMut() -> Option<Told>) -> bool;
+
+impl<'a> Reading<'a> {
+    fn new(parts: &'a Parts, query: &'a Query) -> Self {
+        Self {
+            parts,
+            query,
+            wanted: query.wanted(),
+            brought: vec![false; parts.chunks().len()],
+            passed: Passed::default(),
+        }
+    }
+
+    fn may_have(&self, n: usize) -> bool {
+        let Query { since, until, .. } = self.query;
+        self.parts.may_have(n, &self.wanted, *since, *until)
+    }
+
+    /// Every entry of a chunk, up to the first that is not whole; `false`: `each` ended it.
+    fn chunk(&mut self, n: usize, order: Order, each: Each<'_>) -> Result<bool, LogError> {
+        let records = self.parts.load(n)?;
+        self.note(n);
+        let mut frames = Vec::new();
+        let mut offset = 0;
+        while let Ok(frame) = records.frame(offset) {
+            offset += frame.size();
+            self.passed.pass(&frame);
+            frames.push(frame);
+        }
+        if order == Order::NewestFirst {
+            frames.reverse();
+        }
+        for frame in frames {
+            let mut failed = None;
+            let goes_on = each(frame.sequence, &mut || {
+                failed = self.bring(&frame).err();
+                looked_for(&frame, &self.passed, self.query)
+            });
+            if let Some(why) = failed {
+                return Err(why);
+            }
+            if !goes_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Notes that a chunk's facts are passed; whether they were.
+    fn note(&mut self, n: usize) -> bool {
+        let place = self.brought.get_mut(n);
         place.is_none_or(|place| std::mem::replace(place, true))
     }
 
@@ -224,21 +253,17 @@ impl Facts<'_> {
             if self.passed.has(sequence) {
                 continue;
             }
-            let behind = self.chunks.partition_point(|(it, _)| it.first <= sequence);
-            let Some(n) = behind.checked_sub(1) else {
+            let Some(n) = self.parts.of(sequence) else {
                 continue;
             };
             if self.note(n) {
                 continue;
             }
-            if let Some((chunk, _)) = self.chunks.get(n) {
-                let records = self.segment.load_chunk(chunk);
-                let records = records.map_err(LogError::io("read", &self.segment.path))?;
-                let mut offset = 0;
-                while let Ok(frame) = records.frame(offset) {
-                    offset += frame.size();
-                    self.passed.pass(&frame);
-                }
+            let records = self.parts.load(n)?;
+            let mut offset = 0;
+            while let Ok(frame) = records.frame(offset) {
+                offset += frame.size();
+                self.passed.pass(&frame);
             }
         }
         Ok(())

@@ -17,11 +17,9 @@ use tokio::{
 use super::{
     Queued, Shared,
     decode::{Passed, told},
-    files::{
-        AuditFiles, CHUNK, Chunk, INDEX, OPEN, SEALED, SUMMARY, SUMMARY_FORM, Segment, id_of,
-        write_whole,
-    },
+    files::{AuditFiles, CHUNK, INDEX, OPEN, SEALED, SUMMARY, SUMMARY_FORM, Segment, write_whole},
     hold::{Held, lock},
+    parts::Chunk,
     terms::Summary,
 };
 use crate::{
@@ -262,8 +260,7 @@ pub(super) struct Packing {
 #[derive(Default)]
 struct Part {
     bytes: Vec<u8>,
-    first: Option<u64>,
-    ids: Option<([u8; 16], [u8; 16])>,
+    chunk: Chunk,
     summary: Summary,
 }
 
@@ -276,11 +273,7 @@ impl Packing {
             open.summary.add(&entry);
         }
         open.bytes.extend(record);
-        open.first = open.first.or(Some(frame.sequence));
-        if let Some(id) = id_of(record) {
-            let (least, most) = open.ids.unwrap_or((id, id));
-            open.ids = Some((least.min(id), most.max(id)));
-        }
+        open.chunk.add(record);
         Ok(())
     }
 
@@ -291,16 +284,17 @@ impl Packing {
     pub(super) fn pack(&mut self, packed: &mut Vec<u8>) -> io::Result<Option<(Chunk, Summary)>> {
         let Part {
             bytes,
-            first,
-            ids,
+            mut chunk,
             mut summary,
         } = std::mem::take(&mut self.open);
-        let Some(first) = first else { return Ok(None) };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
         let offset = |packed: &Vec<u8>| u64::try_from(packed.len()).unwrap_or(u64::MAX);
         let start = offset(packed);
         packed.extend(zstd::stream::encode_all(&*bytes, LEVEL)?);
-        let at = start..offset(packed);
+        chunk.at = start..offset(packed);
         summary.sort();
-        Ok(Some((Chunk { at, first, ids }, summary)))
+        Ok(Some((chunk, summary)))
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{
     sync::mpsc,
     task,
@@ -19,7 +20,7 @@ use tokio::{
 use super::{
     AuditError, Queued, Reply, Shared,
     blocks::{Beside, Written},
-    encode::{Encoded, encode, facts},
+    encode::{encode, facts},
     format::{Checkpoint, Entry, Gap, Pruned, Refusals, Repeated, Start, moment},
     keys::{NodeKey, Pseudonyms},
     redact::Redaction,
@@ -33,6 +34,8 @@ use crate::{
 
 /// Records written together at most; what arrives meanwhile waits for the next group.
 const BATCH: usize = 1024;
+/// Groups written one after another, before it is looked whether to end.
+const TURNS: usize = 16;
 /// How often the counts of strangers are written, and unsynced records synced.
 const TICK: Duration = Duration::from_secs(1);
 /// Counts of strangers that wait for a disk that fails, in seconds.
@@ -58,7 +61,8 @@ pub struct Writer {
     key: NodeKey,
     redaction: Option<Redaction>,
     written: Written,
-    payload: Vec<u8>,
+    /// Buffers, so that none is made for each record.
+    spare: Spare,
     /// A start is due: of the process (`true`), or of a segment.
     start: Option<bool>,
     carried: Vec<Refusals>,
@@ -69,6 +73,14 @@ pub struct Writer {
     unsigned: u64,
     /// The last write failed: each tick tries whether the next one does.
     failing: bool,
+}
+
+/// Buffers between two records, and between two groups.
+#[derive(Default)]
+struct Spare {
+    payload: Vec<u8>,
+    beside: Beside,
+    group: Vec<u8>,
 }
 
 /// A group on its way, and who waits for it.
@@ -85,7 +97,7 @@ struct Turn {
 /// Denies of one subject above its rate.
 struct Repeat {
     record: Box<Record>,
-    subject: SubjectFacts,
+    subject: Arc<SubjectFacts>,
     last: Timestamp,
     ids: Vec<[u8; 16]>,
 }
@@ -102,7 +114,7 @@ impl Writer {
             key,
             redaction,
             written: Written::default(),
-            payload: Vec::new(),
+            spare: Spare::default(),
             start: Some(true),
             carried: Vec::new(),
             denies: HashMap::new(),
@@ -139,7 +151,7 @@ impl Writer {
                     self.parts.records.close();
                 }
                 count = self.parts.records.recv_many(&mut batch, BATCH) => {
-                    self = self.off_thread(std::mem::take(&mut batch), count == 0).await?;
+                    (self, batch) = self.off_thread(batch, count == 0).await?;
                     if count == 0 {
                         let closed = self.parts.log.close();
                         return match (closed, self.failing) {
@@ -148,28 +160,42 @@ impl Writer {
                         };
                     }
                 }
-                _ = tick.tick() => self = self.off_thread(Vec::new(), false).await?,
+                _ = tick.tick() => (self, batch) = self.off_thread(batch, false).await?,
             }
         }
     }
 
-    /// Writes off the async threads, since a disk may stall.
-    async fn off_thread(mut self, batch: Vec<Queued>, closing: bool) -> io::Result<Self> {
+    /// Writes off the async threads, since a disk may stall: a group, and what came meanwhile.
+    async fn off_thread(
+        mut self,
+        mut batch: Vec<Queued>,
+        closing: bool,
+    ) -> io::Result<(Self, Vec<Queued>)> {
         task::spawn_blocking(move || {
-            self.turn(batch, closing);
-            self
+            self.turn(&mut batch, closing);
+            for _ in 1..TURNS {
+                let more = self.parts.records.recv_many(&mut batch, BATCH);
+                if more.now_or_never().is_none_or(|count| count == 0) {
+                    break;
+                }
+                self.turn(&mut batch, false);
+            }
+            (self, batch)
         })
         .await
         .map_err(io::Error::other)
     }
 
     /// Writes one group.
-    fn turn(&mut self, batch: Vec<Queued>, closing: bool) {
+    fn turn(&mut self, batch: &mut Vec<Queued>, closing: bool) {
         let now = (self.parts.clock)();
         let is_tick = closing || now.duration_since(self.ticked).unsigned_abs() >= TICK;
         let mut turn = Turn {
-            group: self.parts.log.group(),
-            replies: Vec::new(),
+            group: self
+                .parts
+                .log
+                .group_in(std::mem::take(&mut self.spare.group)),
+            replies: Vec::with_capacity(batch.len()),
             records: 0,
             lost: self.parts.shared.lost.swap(0, Ordering::Relaxed),
             weight: 0,
@@ -184,7 +210,7 @@ impl Writer {
             let lost = turn.lost;
             self.add(&mut turn, &Entry::Gap(Gap { time, lost }), None);
         }
-        for queued in batch {
+        for queued in batch.drain(..) {
             match queued {
                 Queued::Record(record, reply) => {
                     turn.weight += record.weight;
@@ -262,6 +288,7 @@ impl Writer {
             let place = self.parts.shared.trouble.lock();
             *place.unwrap_or_else(PoisonError::into_inner) = trouble;
         }
+        self.spare.group = turn.group.into_buffer();
         let told = done.clone().map_err(|why| why.to_string());
         for reply in turn.replies {
             // Whoever hung up does not need to know.
@@ -305,13 +332,19 @@ impl Writer {
     }
 
     fn add(&mut self, turn: &mut Turn, entry: &Entry<'_>, beside: Option<&Beside>) {
-        let mut payload = std::mem::take(&mut self.payload);
-        if entry.encode(&mut payload).is_ok() {
-            let loose = beside.map_or(&[][..], |beside| &beside.bytes);
-            turn.group.add(&payload, loose);
-            self.unsigned += 1;
+        let payload = &mut self.spare.payload;
+        match entry.encode(payload) {
+            Ok(()) => {
+                let loose = beside.map_or(&[][..], |beside| &beside.bytes);
+                turn.group.add(payload, loose);
+                self.unsigned += 1;
+            }
+            Err(why) => {
+                // What would have stood beside it is nowhere.
+                self.written.forget();
+                tracing::error!(error = %why, "an entry cannot be encoded");
+            }
         }
-        self.payload = payload;
     }
 
     fn add_start(&mut self, turn: &mut Turn, now: Timestamp, process: bool) {
@@ -346,13 +379,20 @@ impl Writer {
         };
         let sequence = turn.group.chain().sequence + 1;
         let redaction = self.redaction.as_ref().map(|_| redacted);
-        match encode(&record, &facts, redaction, sequence, &mut self.written) {
-            Ok(Encoded { payload, beside }) => {
-                turn.group.add(&payload, &beside.bytes);
-                self.written.wrote(sequence, &beside);
+        let (written, spare) = (&mut self.written, &mut self.spare);
+        let (payload, beside) = (&mut spare.payload, &mut spare.beside);
+        beside.clear();
+        match encode(
+            &record, &facts, redaction, sequence, written, payload, beside,
+        ) {
+            Ok(()) => {
+                turn.group.add(payload, &beside.bytes);
                 self.unsigned += 1;
             }
-            Err(why) => tracing::error!(error = %why, "a decision cannot be encoded"),
+            Err(why) => {
+                written.forget();
+                tracing::error!(error = %why, "a decision cannot be encoded");
+            }
         }
     }
 
@@ -366,29 +406,31 @@ impl Writer {
     ) -> Option<Box<Record>> {
         let rate = self.parts.config.denies_per_second;
         let cause = match &record.outcome {
-            RecordOutcome::Decision {
-                outcome: Outcome::Deny,
-                cause,
-                ..
-            } if rate > 0 => *cause,
+            RecordOutcome::Decision(it) if it.outcome == Outcome::Deny && rate > 0 => it.cause,
             _ => return Some(record),
         };
         let Some(subject) = &facts.subject else {
             return Some(record);
         };
         let uid = &subject.entity.uid;
-        if self.denies.len() >= SUBJECTS && !self.denies.contains_key(uid) {
-            return Some(record);
-        }
-        let count = self.denies.entry(uid.clone()).or_default();
-        *count += 1;
-        if *count <= rate {
-            return Some(record);
+        match self.denies.get_mut(uid) {
+            Some(count) => {
+                *count += 1;
+                if *count <= rate {
+                    return Some(record);
+                }
+            }
+            None => {
+                if self.denies.len() < SUBJECTS {
+                    self.denies.insert(uid.clone(), 1);
+                }
+                return Some(record);
+            }
         }
         let (last, id) = (record.time, *record.decision_id.as_bytes());
         let key = (uid.clone(), cause);
         let repeat = turn.repeats.entry(key).or_insert_with(|| Repeat {
-            subject: subject.clone(),
+            subject: Arc::clone(subject),
             record,
             last,
             ids: Vec::new(),
@@ -400,12 +442,13 @@ impl Writer {
 
     fn add_repeat(&mut self, turn: &mut Turn, repeat: &Repeat) {
         let record = &repeat.record;
-        let RecordOutcome::Decision { cause, .. } = &record.outcome else {
+        let RecordOutcome::Decision(decision) = &record.outcome else {
             return;
         };
         let sequence = turn.group.chain().sequence + 1;
         let mut beside = Beside::default();
-        let Some(subject) = self.written.refer(&mut beside, sequence, &repeat.subject) else {
+        let written = &mut self.written;
+        let Some(subject) = written.refer_to_subject(&mut beside, sequence, &repeat.subject) else {
             return;
         };
         let entry = Entry::Repeated(Repeated {
@@ -414,11 +457,10 @@ impl Writer {
             ids: repeat.ids.clone(),
             caller: record.caller.as_ref().map(|it| Cow::Owned(it.to_string())),
             bundle: record.bundle.as_ref().map(|it| Cow::Owned(it.to_string())),
-            cause: *cause,
+            cause: decision.cause,
             subject,
         });
         self.add(turn, &entry, Some(&beside));
-        self.written.wrote(sequence, &beside);
     }
 }
 

@@ -9,6 +9,9 @@ use super::{
     writer::NotAppended,
 };
 
+/// The largest buffer that is kept from one group to the next, in bytes.
+const BUFFER: usize = 4 * 1024 * 1024;
+
 /// Records that are written together, in their order.
 #[derive(Debug)]
 pub struct Group {
@@ -39,13 +42,27 @@ impl Group {
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
+
+    /// Its buffer, to be used again, unless it became a large one.
+    pub fn into_buffer(self) -> Vec<u8> {
+        match self.bytes.capacity() <= BUFFER {
+            true => self.bytes,
+            false => Vec::new(),
+        }
+    }
 }
 
 impl Log {
     /// Begins a group that goes on from the end of the log.
     pub fn group(&self) -> Group {
+        self.group_in(Vec::new())
+    }
+
+    /// Begins such a group in a buffer that is not needed any more.
+    pub fn group_in(&self, mut bytes: Vec<u8>) -> Group {
+        bytes.clear();
         Group {
-            bytes: Vec::new(),
+            bytes,
             chain: self.tail.chain,
             durable: self.durable,
         }

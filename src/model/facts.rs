@@ -1,6 +1,6 @@
 //! What a decision stood on, as it is kept: enough to decide again, and no more.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ use super::{
 /// revision name those.
 #[derive(Clone, Default, PartialEq)]
 pub struct Facts {
-    /// Who the subject was found to be.
-    pub subject: Option<SubjectFacts>,
+    /// Who the subject was found to be. Records of one principal may share it.
+    pub subject: Option<Arc<SubjectFacts>>,
     /// What was asked, and what was stated with it.
     pub asked: Option<AskedFacts>,
 }

@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    BundleName, CallerName, Cause, Decision, DecisionId, Digest, EvaluationFault, Evidence, Face,
-    Obligation, Outcome, Reason, Refusal, Revision, Timestamp,
+    BundleName, CallerName, Decision, DecisionId, Digest, Evidence, Face, Refusal, Revision,
+    Timestamp,
 };
 
 /// A decision or a refusal, with enough to find out why and to decide it again.
@@ -83,19 +83,8 @@ impl Record {
 /// What came of a request.
 #[derive(Clone, Debug)]
 pub enum RecordOutcome {
-    /// It was decided.
-    Decision {
-        /// Allow or deny.
-        outcome: Outcome,
-        /// Why.
-        cause: Cause,
-        /// The policies that determined it.
-        reasons: Vec<Arc<Reason>>,
-        /// Policies that failed.
-        errors: Vec<EvaluationFault>,
-        /// What was demanded of the caller.
-        obligations: Vec<Obligation>,
-    },
+    /// It was decided; the answer shares this.
+    Decision(Arc<Decision>),
     /// It was refused.
     Refusal {
         /// The kind of refusal.
@@ -108,17 +97,6 @@ pub enum RecordOutcome {
 }
 
 impl RecordOutcome {
-    /// A decision.
-    pub fn of_decision(decision: &Decision) -> Self {
-        Self::Decision {
-            outcome: decision.outcome,
-            cause: decision.cause,
-            reasons: decision.reasons.clone(),
-            errors: decision.errors.clone(),
-            obligations: decision.obligations.clone(),
-        }
-    }
-
     /// A refusal, with its precise reason.
     pub fn of_refusal(refusal: &Refusal) -> Self {
         Self::Refusal {

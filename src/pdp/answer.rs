@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub(super) decision_id: DecisionId,
-    pub(super) decision: Decision,
+    pub(super) decision: Arc<Decision>,
     /// All that it was decided by.
     pub(super) world: Arc<World>,
     pub(super) may_explain: bool,

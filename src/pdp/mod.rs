@@ -303,7 +303,7 @@ impl Pdp {
             .map_err(Refusal::clone)
             .and_then(|caller| self.try_answer(view, caller, asking, now, decision_id, &mut trace));
         let outcome = match &result {
-            Ok(answer) => RecordOutcome::of_decision(answer.decision()),
+            Ok(answer) => RecordOutcome::Decision(Arc::clone(&answer.decision)),
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         let record = trace.into_record(&mut asking.ask, decision_id, now, outcome);
@@ -336,7 +336,7 @@ impl Pdp {
         Ok(Answer {
             decision_id,
             may_explain: caller.may(Right::Explain, &world.bundle).is_ok(),
-            decision: decided.decision,
+            decision: Arc::new(decided.decision),
             world,
             principal: who,
         })

@@ -79,10 +79,8 @@ impl Trace {
                 let weight = told.weight();
                 let facts = move || Facts {
                     subject: principal.map(|principal| {
-                        let mut facts = principal.facts();
-                        facts.token_id = principal.claims().and_then(|claims| claims.jti.clone());
-                        facts.fingerprint = identity.map(|it| it.fingerprint().to_owned());
-                        facts
+                        let fingerprint = identity.as_ref().map(Identity::fingerprint);
+                        principal.facts(fingerprint)
                     }),
                     asked: Some(told.facts(snapshot.as_deref())),
                 };

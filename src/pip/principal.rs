@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     bundle::{PrincipalRule, Snapshot, Source},
-    model::{Claims, EntityFacts, EntityRef, Refusal, Rejection, RejectionCode, Timestamp, Value},
+    model::{
+        Claims, EntityFacts, EntityRef, Refusal, Rejection, RejectionCode, SubjectFacts, Timestamp,
+        Value,
+    },
     policy::{
         Party,
         core::{self, CedarValue, Entities, Entity, Uid},
@@ -42,6 +45,8 @@ pub struct Principal {
     /// `context.token` and `context.actor`, made when an action first asks for them.
     token: OnceLock<Option<CedarValue>>,
     actor: OnceLock<Option<CedarValue>>,
+    /// What records of it keep, made for the first of them.
+    kept: OnceLock<Arc<SubjectFacts>>,
     anonymous: bool,
 }
 
@@ -135,6 +140,7 @@ impl Principal {
             claims,
             token: OnceLock::new(),
             actor: OnceLock::new(),
+            kept: OnceLock::new(),
             anonymous,
         })
     }
@@ -167,11 +173,18 @@ impl Principal {
         self.actor.get_or_init(actor).clone()
     }
 
+    /// What records of it keep, once that was made.
+    pub(super) fn kept(&self) -> &OnceLock<Arc<SubjectFacts>> {
+        &self.kept
+    }
+
     /// How much memory it takes, in bytes, roughly.
     pub(super) fn weight(&self) -> u64 {
         /// A name or a small value with its place in a map.
         const ITEM: usize = 160;
         let items = self.entity.ancestors().count() + self.entity.attrs_len();
+        // What is stated stands there once more for records.
+        let items = items + self.stated.parents().count() + self.stated.attrs_len();
         u64::try_from(ITEM * (8 + items)).unwrap_or(u64::MAX)
     }
 

@@ -54,9 +54,10 @@ impl Told {
     /// What of it is kept: of headers and parameters, those that the action declares.
     pub fn facts(self, snapshot: Option<&Snapshot>) -> AskedFacts {
         let (action, resource) = match &self.resolved {
-            Some((action, resource)) => {
-                (Some(action.to_string()), Some(core::stated_uid(resource)))
-            }
+            Some((action, resource)) => (
+                Some(core::notation_of_uid(action)),
+                Some(core::stated_uid(resource)),
+            ),
             None => (None, None),
         };
         let found = snapshot
@@ -180,23 +181,33 @@ pub fn asked_again(facts: &AskedFacts) -> Result<Question, Refusal> {
 }
 
 impl Principal {
-    /// What is kept of the subject.
-    pub fn facts(&self) -> SubjectFacts {
+    /// What is kept of the subject, whose token has this fingerprint. Records of one principal share it.
+    pub fn facts(&self, fingerprint: Option<&str>) -> Arc<SubjectFacts> {
+        let kept = self.kept();
+        let kept = kept.get_or_init(|| Arc::new(self.subject_facts(fingerprint)));
+        match kept.fingerprint.as_deref() == fingerprint {
+            true => Arc::clone(kept),
+            false => Arc::new(self.subject_facts(fingerprint)),
+        }
+    }
+
+    fn subject_facts(&self, fingerprint: Option<&str>) -> SubjectFacts {
         let stated = self.stated();
         let mut parents: Vec<EntityRef> = stated.parents().map(core::stated_uid).collect();
         parents.sort();
+        let claims = self.claims();
         SubjectFacts {
             entity: EntityFacts {
-                uid: core::stated_uid(stated.uid()),
+                uid: self.name().clone(),
                 attributes: core::attributes(stated)
                     .map(|(name, value)| (name.to_string(), core::stated(value)))
                     .collect(),
                 parents,
             },
             anonymous: self.is_anonymous(),
-            token: self.claims().map(|claims| token_facts(claims)),
-            fingerprint: None,
-            token_id: None,
+            token: claims.map(|claims| token_facts(claims)),
+            fingerprint: fingerprint.map(str::to_owned),
+            token_id: claims.and_then(|claims| claims.jti.clone()),
         }
     }
 

@@ -391,7 +391,7 @@ async fn what_a_record_lacks_is_named() {
     check(&|it| it.bundle = None, "no bundle decided it");
     let other = |it: &mut Recorded| {
         let facts = it.facts.subject.as_mut().unwrap();
-        facts.entity.uid = EntityRef::new("Nothing", "u1");
+        Arc::make_mut(facts).entity.uid = EntityRef::new("Nothing", "u1");
     };
     check(&other, "the recorded question is refused");
     // A record of other rules is decided by no others.

@@ -38,6 +38,119 @@ async fn facts_are_written_once_in_a_segment() {
     assert_eq!(emails.count(), 1);
 }
 
+/// A record of a subject whose facts others have too.
+fn record_sharing(who: &Arc<SubjectFacts>, resource: &str) -> Record {
+    let facts = Facts {
+        subject: Some(Arc::clone(who)),
+        asked: Some(asked(resource)),
+    };
+    Record {
+        evidence: Evidence::Known(Box::new(facts)),
+        ..record(resource)
+    }
+}
+
+/// The facts that every decision of the log has, which is whole.
+fn subjects(kept: &Kept) -> Vec<Arc<SubjectFacts>> {
+    verify(&kept.files(), None, None).unwrap();
+    let mut subjects = Vec::new();
+    select(&kept.files(), &Query::default(), &mut |entry| {
+        if let Told::Record(it) = entry {
+            assert!(!it.erased && it.facts.asked.is_some());
+            subjects.extend(it.facts.subject);
+        }
+        true
+    })
+    .unwrap();
+    subjects
+}
+
+#[tokio::test]
+async fn a_shared_subject_stands_once_in_every_segment() {
+    let kept = Kept::new();
+    let who = [Arc::new(subject("alice")), Arc::new(subject("bob"))];
+    let config = mode(AuditMode::Required);
+    for n in 0..3 {
+        let mut log = kept.open(&config, RealDisk);
+        if n > 0 {
+            log.writer.rotate_for_test();
+        }
+        for m in 0..20 {
+            log.recorder.record(record_sharing(&who[m % 2], "o-1"));
+        }
+        log.writer.run(async {}).await.unwrap();
+    }
+    let found = subjects(&kept);
+    assert_eq!(found.len(), 60);
+    for (n, it) in found.iter().enumerate() {
+        assert!(**it == *who[n % 2], "{n}");
+    }
+    for segment in kept.files().segments().unwrap() {
+        let bytes = fs::read(&segment.path).unwrap();
+        let emails = bytes.windows(16).filter(|it| it == b"mail-of-a-person");
+        assert_eq!(emails.count(), 2, "{segment:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_shared_subject_is_written_again_where_the_disk_did_not_take_it() {
+    let kept = Kept::new();
+    let disk = FakeDisk::default();
+    let log = kept.open(&mode(AuditMode::Required), disk.clone());
+    let who = Arc::new(subject("alice"));
+    let (end, ended) = oneshot::channel::<()>();
+    let submit = || log.recorder.submit(record_sharing(&who, "o-1")).durable();
+    let asks = async {
+        disk.fail(Fault::Write, 0);
+        assert!(submit().await.is_err());
+        submit().await.unwrap();
+        submit().await.unwrap();
+        end.send(()).unwrap();
+    };
+    let writing = log.writer.run(async { ended.await.unwrap() });
+    let (written, ()) = tokio::join!(writing, asks);
+    written.unwrap();
+    kept.take(&disk);
+    assert_eq!(subjects(&kept).len(), 2);
+}
+
+#[tokio::test]
+async fn more_facts_than_are_told_apart_are_written_again() {
+    let kept = Kept::new();
+    let who = Arc::new(subject("alice"));
+    let log = kept.open(&mode(AuditMode::Required), RealDisk);
+    for n in 0..30 {
+        let mut it = record_sharing(&who, "o-1");
+        if let Evidence::Known(facts) = &mut it.evidence {
+            let note = Value::from(format!("{}:", n % 25).repeat(400_000).as_str());
+            let asked = facts.asked.as_mut().unwrap();
+            asked.context.insert("note".to_owned(), note);
+        }
+        log.recorder.record(it);
+    }
+    log.writer.run(async {}).await.unwrap();
+    assert_eq!(subjects(&kept).len(), 30);
+}
+
+#[tokio::test]
+async fn a_shared_subject_has_its_pseudonym_in_the_log_alone() {
+    let kept = Kept::new();
+    let config = AuditConfig {
+        redact: vec!["entity:User".parse::<Redact>().unwrap()],
+        ..mode(AuditMode::Required)
+    };
+    let who = Arc::new(subject("alice"));
+    let log = kept.open(&config, RealDisk);
+    log.recorder.record(record_sharing(&who, "o-1"));
+    log.recorder.record(record_sharing(&who, "o-2"));
+    log.writer.run(async {}).await.unwrap();
+    let hidden = Pseudonyms::existing(&kept.dir()).unwrap().of("alice");
+    let found = subjects(&kept);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|it| it.entity.uid.id == hidden));
+    assert_eq!(who.entity.uid.id, "alice");
+}
+
 #[tokio::test]
 async fn garbage_is_counted_in_full_and_kept_by_example() {
     let kept = Kept::new();

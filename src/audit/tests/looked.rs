@@ -1,7 +1,7 @@
 //! Looking through a log: by summaries, a page at a time, and as it grows.
 
 use super::*;
-use crate::model::{Effect, Reason};
+use crate::model::Effect;
 
 /// A log of one segment with several chunks, which has ended: records of all kinds by chance.
 async fn filled(kept: &Kept, count: usize) {
@@ -37,11 +37,7 @@ async fn filled(kept: &Kept, count: usize) {
                 }
             }
             2 => it.caller = Some(CallerName::new("rare")),
-            _ => {
-                if let RecordOutcome::Decision { reasons, .. } = &mut it.outcome {
-                    reasons.push(reason.into());
-                }
-            }
+            _ => it.outcome = decided(Outcome::Allow, Cause::Permitted, vec![reason]),
         }
         log.recorder.record(it);
     }
@@ -133,7 +129,8 @@ async fn summaries_change_no_answer_and_spare_reading() {
     let kept = Kept::new();
     filled(&kept, 1200).await;
     let segment = kept.files().segments().unwrap().remove(0);
-    let chunks = segment.summaries().unwrap();
+    let chunks = segment.chunks().unwrap();
+    assert_eq!(segment.summaries().unwrap().len(), chunks.len());
     assert!(chunks.len() > 2, "{}", chunks.len());
     let with = answers(&kept);
     assert_eq!(
@@ -163,7 +160,7 @@ async fn summaries_change_no_answer_and_spare_reading() {
     };
     let all = count().unwrap();
     assert!(all > 100, "{all}");
-    let (skipped, _) = &chunks[1];
+    let skipped = &chunks[1];
     let mut bytes = fs::read(&segment.path).unwrap();
     let at = usize::try_from(skipped.at.start).unwrap()..usize::try_from(skipped.at.end).unwrap();
     bytes[at].fill(0);
@@ -205,6 +202,90 @@ async fn pages_come_to_the_same_as_one_look_in_both_directions() {
             assert_eq!(found, all, "{query:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_segment_is_read_in_the_same_parts_however_it_is_kept() {
+    let kept = Kept::new();
+    kept.write(4000, 4000).await;
+    let mut log = kept.open(&mode(AuditMode::Required), RealDisk);
+    log.writer.rotate_for_test();
+    log.recorder.record(record("late"));
+    log.writer.run(async {}).await.unwrap();
+    let segment = kept.files().segments().unwrap().remove(0);
+    let read = |segment: &files::Segment| {
+        let parts = parts::Parts::open(segment).unwrap();
+        let chunks = parts.chunks().iter().enumerate();
+        let read = chunks.map(|(n, chunk)| (chunk.first, chunk.ids, parts.load(n).unwrap().bytes));
+        read.collect::<Vec<_>>()
+    };
+    let open = read(&segment);
+    assert!(open.len() > 1);
+    let whole: Vec<u8> = open.iter().flat_map(|(.., bytes)| bytes.clone()).collect();
+    assert_eq!(whole, segment.load().unwrap().bytes);
+    // Half a write at the end is in a part, and no record.
+    let bytes = fs::read(&segment.path).unwrap();
+    fs::write(&segment.path, &bytes[..bytes.len() - 3]).unwrap();
+    let torn = read(&segment);
+    assert_eq!(torn.len(), open.len());
+    fs::write(&segment.path, &bytes).unwrap();
+
+    seal::seal_ended(&kept.files()).unwrap();
+    // It was put away between being found and being read.
+    assert_eq!(read(&segment), open);
+    fs::remove_file(segment.path.with_extension(files::INDEX)).unwrap();
+    assert_eq!(read(&segment), open);
+}
+
+#[tokio::test]
+async fn one_decision_is_found_wherever_it_and_its_facts_stand() {
+    let kept = Kept::new();
+    let config = AuditConfig {
+        denies_per_second: 1,
+        ..mode(AuditMode::BestEffort)
+    };
+    let mut ids = Vec::new();
+    for part in ["sealed", "open"] {
+        let mut log = kept.open(&config, RealDisk);
+        log.writer.rotate_for_test();
+        for n in 0..600 {
+            let mut it = if n % 50 == 1 { denied() } else { record(part) };
+            it.time = start() + SignedDuration::from_millis(n);
+            it.decision_id = DecisionId::new(it.time);
+            if let (0, Evidence::Known(facts)) = (n % 2, &mut it.evidence) {
+                let note = Value::from(format!("{n:0>5000}").as_str());
+                let asked = facts.asked.as_mut().unwrap();
+                asked.context.insert("note".to_owned(), note);
+            }
+            ids.push(it.decision_id);
+            log.recorder.record(it);
+        }
+        log.writer.run(async {}).await.unwrap();
+    }
+    seal::seal_ended(&kept.files()).unwrap();
+    let segments = kept.files().segments().unwrap();
+    assert_eq!(
+        segments.iter().map(|it| it.sealed).collect::<Vec<_>>(),
+        [true, false]
+    );
+    for segment in &segments {
+        assert!(parts::Parts::open(segment).unwrap().chunks().len() > 1);
+    }
+    for id in ids {
+        match find(&kept.files(), id).unwrap() {
+            Some(Told::Record(it)) => {
+                assert_eq!(it.decision_id, id);
+                assert!(!it.erased && it.facts.subject.is_some() && it.facts.asked.is_some());
+            }
+            Some(Told::Repeated(it)) => assert!(it.ids.contains(&id) && it.subject.is_some()),
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+    assert!(
+        find(&kept.files(), DecisionId::new(start()))
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]

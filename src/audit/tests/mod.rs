@@ -24,8 +24,8 @@ use crate::{
     },
     model::{
         AskedFacts, AskedQuestion, BundleName, CallerName, Cause, DecisionId, Digest, EntityFacts,
-        EntityRef, Evidence, Face, Facts, Members, Outcome, Revision, SignedDuration, SubjectFacts,
-        Value,
+        EntityRef, Evidence, Face, Facts, Members, Outcome, Reason, Revision, SignedDuration,
+        SubjectFacts, Value,
     },
 };
 
@@ -74,7 +74,7 @@ fn record(resource: &str) -> Record {
 
 fn record_of(name: &str, resource: &str) -> Record {
     let facts = Facts {
-        subject: Some(subject(name)),
+        subject: Some(Arc::new(subject(name))),
         asked: Some(asked(resource)),
     };
     Record {
@@ -90,13 +90,7 @@ fn record_of(name: &str, resource: &str) -> Record {
         revision: Revision::default(),
         undeclared: 0,
         known: true,
-        outcome: RecordOutcome::Decision {
-            outcome: Outcome::Allow,
-            cause: Cause::Permitted,
-            reasons: Vec::new(),
-            errors: Vec::new(),
-            obligations: Vec::new(),
-        },
+        outcome: decided(Outcome::Allow, Cause::Permitted, Vec::new()),
         explained: false,
         latency_us: 0,
         weight: 500,
@@ -116,16 +110,21 @@ async fn put_away(log: DecisionLog) {
     ran.unwrap();
 }
 
-fn denied() -> Record {
-    let outcome = RecordOutcome::Decision {
-        outcome: Outcome::Deny,
-        cause: Cause::NothingPermits,
-        reasons: Vec::new(),
+fn decided(outcome: Outcome, cause: Cause, reasons: Vec<Reason>) -> RecordOutcome {
+    RecordOutcome::Decision(Arc::new(Decision {
+        outcome,
+        cause,
+        reasons: reasons.into_iter().map(Arc::new).collect(),
         errors: Vec::new(),
         obligations: Vec::new(),
-    };
+        challenge: None,
+        cacheable_for: SignedDuration::ZERO,
+    }))
+}
+
+fn denied() -> Record {
     Record {
-        outcome,
+        outcome: decided(Outcome::Deny, Cause::NothingPermits, Vec::new()),
         ..record("o-1")
     }
 }

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Subcommand};
 
 use super::{
     super::{Exit, Failure, output},
-    Place,
+    Place, counted,
 };
 use crate::{
     audit::{Hold, change_holds, find, holds, kept_by},
@@ -115,7 +115,8 @@ fn add(args: Add) -> Result<Exit, Failure> {
         )));
     }
     let kept = kept_by(&files, &hold).map_err(Failure::failed)?;
-    output::print(&format!("held `{name}`: {kept} segments now\n"))?;
+    let kept = counted(kept, "segment", "segments");
+    output::print(&format!("held `{name}`: {kept} now\n"))?;
     Ok(Exit::Ok)
 }
 

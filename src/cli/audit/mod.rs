@@ -5,7 +5,7 @@ mod look;
 mod remote;
 mod why;
 
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
 use clap::Subcommand;
 
@@ -152,22 +152,30 @@ fn forget(args: &EraseArgs) -> Result<Exit, Failure> {
         all.left += erased.left;
         all.held += erased.held;
     }
-    output::print(&format!("{} facts were erased\n", all.facts))?;
+    let gone = counted(all.facts, "fact was", "facts were");
+    output::print(&format!("{gone} erased\n"))?;
+    let are = |count| counted(count, "fact is", "facts are");
     match (all.held, all.left) {
         (0, 0) => Ok(Exit::Ok),
         (0, left) => Err(Failure::failed(format!(
-            "{left} facts are in the segment that is being written: ask again once it has ended"
+            "{} in the segment that is being written: ask again once it has ended",
+            are(left)
         ))),
         (held, _) => Err(Failure::failed(format!(
-            "{held} facts are in segments that are held: `doorward audit hold list` says by what"
+            "{} in segments that are held: `doorward audit hold list` says by what",
+            are(held)
         ))),
     }
 }
 
 fn whole(found: &Verified) -> String {
     let mut text = format!(
-        "the log is whole: records {} to {} in {} segments, {} signatures, signed up to record {}\n",
-        found.first, found.last.sequence, found.segments, found.checkpoints, found.signed
+        "the log is whole: records {} to {} in {}, {}, signed up to record {}\n",
+        found.first,
+        found.last.sequence,
+        counted(found.segments, "segment", "segments"),
+        counted(found.checkpoints, "signature", "signatures"),
+        found.signed
     );
     for key in &found.keys {
         text.push_str(&format!("  key     {key}\n"));
@@ -178,19 +186,33 @@ fn whole(found: &Verified) -> String {
         hex(&found.last.hash)
     ));
     let notes = [
-        (found.erased, "facts were erased"),
-        (found.lost, "records were lost, as the log says"),
+        (found.erased, "fact was", "facts were", "erased"),
+        (
+            found.lost,
+            "record was",
+            "records were",
+            "lost, as the log says",
+        ),
         (
             found.torn,
-            "bytes at the end are half a write, which no answer stood on",
+            "byte at the end is",
+            "bytes at the end are",
+            "half a write, which no answer stood on",
         ),
     ];
-    for (count, what) in notes {
+    for (count, one, many, what) in notes {
         if count > 0 {
+            let count = counted(count, one, many);
             text.push_str(&format!("  note    {count} {what}\n"));
         }
     }
     text
+}
+
+/// So many of something, in words for one and for many.
+fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let what = if count == N::from(1) { one } else { many };
+    format!("{count} {what}")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -216,5 +238,30 @@ fn hexadecimal(text: &str) -> Result<[u8; 32], Failure> {
     match (digits.len(), bytes.try_into()) {
         (64, Ok(bytes)) => Ok(bytes),
         _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_told_as_one() {
+        let found = Verified {
+            segments: 1,
+            first: 1,
+            checkpoints: 2,
+            erased: 1,
+            lost: 3,
+            ..Verified::default()
+        };
+        let text = whole(&found);
+        for told in [
+            "in 1 segment, 2 signatures, ",
+            "note    1 fact was erased",
+            "note    3 records were lost, as the log says",
+        ] {
+            assert!(text.contains(told), "{text}");
+        }
     }
 }

@@ -232,7 +232,7 @@ fn of_record(record: &Recorded) -> String {
     if record.erased {
         put("note", "some facts were erased");
     }
-    let subject = record.facts.subject.as_ref();
+    let subject = record.facts.subject.as_deref();
     let asked = record.facts.asked.as_ref();
     let who = subject.map_or_else(|| "someone".to_owned(), |it| it.entity.uid.to_string());
     let what = asked.map_or_else(

@@ -97,7 +97,10 @@ impl Pdp {
         };
         let result = self.try_explain(&mut asking, now, stop, decision_id, &mut trace);
         let outcome = match &result {
-            Ok(explained) => RecordOutcome::of_decision(&explained.explanation.decision),
+            Ok(explained) => {
+                let decision = explained.explanation.decision.clone();
+                RecordOutcome::Decision(Arc::new(decision))
+            }
             Err(refusal) => RecordOutcome::of_refusal(refusal),
         };
         self.recorder

@@ -38,6 +38,6 @@ pub(super) use types::{actions, entity_types};
 pub(super) use validate::{Invalid, PolicyValidator};
 pub use value::{
     as_entity, as_record, as_set, as_text, bool, datetime, decimal, duration, entity_value, ip,
-    long, notation, record, references, set, stated, stated_uid, string,
+    long, notation, notation_of_uid, record, references, set, stated, stated_uid, string,
 };
 pub(super) use ways::{Plan, Way, Ways};

@@ -1,6 +1,7 @@
 //! Values of the engine.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::BTreeMap,
     sync::{Arc, LazyLock},
@@ -261,7 +262,26 @@ pub fn stated(value: &CedarValue) -> model::Value {
 /// An entity as someone may name it.
 pub fn stated_uid(uid: &Uid) -> model::EntityRef {
     let id: &str = uid.eid().as_ref();
-    model::EntityRef::new(uid.entity_type().to_string(), id)
+    model::EntityRef::new(type_text(uid), id)
+}
+
+/// An entity in Cedar's notation.
+pub fn notation_of_uid(uid: &Uid) -> String {
+    let id: &str = uid.eid().as_ref();
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+    match id.bytes().all(is_plain) {
+        // What most are, without formatting.
+        true => [&*type_text(uid), "::\"", id, "\""].concat(),
+        false => uid.to_string(),
+    }
+}
+
+fn type_text(uid: &Uid) -> Cow<'_, str> {
+    let name = uid.entity_type().name();
+    match name.is_unqualified() {
+        true => Cow::Borrowed(name.basename_as_ref().as_ref()),
+        false => Cow::Owned(name.to_string()),
+    }
 }
 
 /// What its constructor was given: every one that is made here has one text.
@@ -285,6 +305,22 @@ fn stated_extension(value: &CedarValue) -> model::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entities_are_written_as_cedar_writes_them() {
+        for uid in [
+            r#"User::"alice""#,
+            r#"A::B::User::"u-1|x""#,
+            r#"User::"two words""#,
+            r#"User::"it's \"so\" \\ \n""#,
+            r#"User::"é\u{202e}""#,
+            r#"User::"""#,
+        ] {
+            let uid: Uid = uid.parse().unwrap();
+            assert_eq!(notation_of_uid(&uid), uid.to_string());
+            assert_eq!(stated_uid(&uid).type_name, uid.entity_type().to_string());
+        }
+    }
 
     #[test]
     fn values_are_stated_as_they_are_read() {

@@ -174,7 +174,7 @@ async fn holds_are_kept_by_name() {
     hold(
         &["add", "a", "--decision", id, "--reason", "asked for"],
         0,
-        "1 segments",
+        "1 segment",
     );
     hold(
         &["add", "b", "--until", "2000-01-01T00:00:00Z"],
