@@ -87,7 +87,7 @@ pub(crate) fn serve() {
     let runtime = runtime.enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        eprintln!("gRPC {}", listener.local_addr().unwrap());
+        eprintln!("gRPC {}\n", listener.local_addr().unwrap());
         let incoming = TcpListenerStream::new(listener).map(|stream| {
             let stream = stream?;
             stream.set_nodelay(true)?;
