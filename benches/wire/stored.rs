@@ -22,18 +22,20 @@ pub(crate) fn compare(many: usize, seconds: usize) {
     for count in [FEW, many] {
         let rig = Rig::stored(shape, count);
         let questions = Questions::stored(shape, &rig.issuer, count);
-        let served = rig.doorward(Audit::Off);
-        let ask = |seconds| Load::run(&served, &questions, Kind::Cached, 10, 10, seconds);
-        ask(SETTLE);
-        let found = ask(seconds);
-        println!(
-            "{count:>8} stored: {:>7.0} answers/s, {:.2} µs CPU, p50 {} µs, p99 {} µs, {} allow, {} deny",
-            found.per_second(),
-            found.cpu_each(),
-            found.percentile(50),
-            found.percentile(99),
-            found.allows,
-            found.denies,
-        );
+        for (name, audit) in [("log off", Audit::Off), ("best effort", Audit::BestEffort)] {
+            let served = rig.doorward(audit);
+            let ask = |seconds| Load::run(&served, &questions, Kind::Cached, 10, 10, seconds);
+            ask(SETTLE);
+            let found = ask(seconds);
+            println!(
+                "{count:>8} stored, {name:<12} {:>7.0} answers/s, {:.2} µs CPU, p50 {} µs, p99 {} µs, {} allow, {} deny",
+                found.per_second(),
+                found.cpu_each(),
+                found.percentile(50),
+                found.percentile(99),
+                found.allows,
+                found.denies,
+            );
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Entities that a view keeps built, of some 3 KB each.
-const BUILT: u64 = 60_000;
+const BUILT: u64 = 100_000;
 /// For how many it has room without a thought.
 const FULL: u64 = BUILT / 10 * 9;
 /// How deep a hierarchy of both stores may be; each of them alone is bounded when it is written.
