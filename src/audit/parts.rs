@@ -75,25 +75,19 @@ impl Parts {
     /// Opens a segment, which may be put away meanwhile.
     pub(super) fn open(segment: &Segment) -> Result<Self, LogError> {
         let failed = |path: &Path, source| LogError::io("read", path)(source);
-        let source = match File::open(&segment.path) {
+        let (source, indexed) = match File::open(&segment.path) {
             Ok(file) if segment.sealed => match segment.chunks() {
-                Some(chunks) => {
-                    return Ok(Self {
-                        path: segment.path.clone(),
-                        source: Source::Packed(file),
-                        chunks,
-                        summaries: None,
-                    });
-                }
-                None => Source::Plain(segment.load()?.bytes),
+                Some(chunks) => (Source::Packed(file), Some(chunks)),
+                None => (Source::Plain(segment.load()?.bytes), None),
             },
-            Ok(file) => Source::Open(file),
+            Ok(file) => (Source::Open(file), None),
             Err(why) if why.kind() == io::ErrorKind::NotFound && !segment.sealed => {
                 return Self::open(&segment.put_away());
             }
             Err(why) => return Err(failed(&segment.path, why)),
         };
-        let chunks = survey(&source).map_err(|why| failed(&segment.path, why))?;
+        let surveyed = || survey(&source).map_err(|why| failed(&segment.path, why));
+        let chunks = indexed.map_or_else(surveyed, Ok)?;
         Ok(Self {
             path: segment.path.clone(),
             source,

@@ -2,7 +2,10 @@
 
 use std::{
     hash::{BuildHasher, Hash},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use foldhash::fast::RandomState;
@@ -13,8 +16,10 @@ const PLACES: u64 = 8_192;
 /// Tells apart what is asked for again from what is asked for once.
 ///
 /// A name may be taken for another one, so nothing but what is kept in memory may depend on it.
+#[derive(Default)]
 pub(super) struct Recent {
-    places: Box<[AtomicU32]>,
+    /// Made when it is first asked, which is when there is no room left.
+    places: OnceLock<Box<[AtomicU32]>>,
     hashes: RandomState,
 }
 
@@ -24,17 +29,9 @@ impl Recent {
         let hash = self.hashes.hash_one(name);
         let mark = u32::try_from(hash >> 32).unwrap_or(0) | 1;
         let place = usize::try_from(hash % PLACES).unwrap_or(0);
-        let place = self.places.get(place);
+        let places = || (0..PLACES).map(|_| AtomicU32::new(0)).collect();
+        let place = self.places.get_or_init(places).get(place);
         place.is_some_and(|it| it.swap(mark, Ordering::Relaxed) == mark)
-    }
-}
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self {
-            places: (0..PLACES).map(|_| AtomicU32::new(0)).collect(),
-            hashes: RandomState::default(),
-        }
     }
 }
 

@@ -1,19 +1,15 @@
 //! The one way to stored entities: those of the bundle, and those of its directory.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use quick_cache::{UnitWeighter, sync::Cache};
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::format_smolstr;
 
 use super::{facts::Stated, recent::Recent};
 use crate::{
     bundle::{MAX_ANCESTORS, Snapshot, Source},
     model::{EntityFacts, JsonLimits, Refusal, Value, parse_json},
-    policy::core::{self, CedarValue, Entity, Uid},
+    policy::core::{self, Entity, Uid},
     store::{self, Directory, Key},
 };
 
@@ -175,12 +171,15 @@ impl DirectoryView {
         if own.is_none() && stored.is_none() {
             return Ok(None);
         }
-        let of_bundle = own.map(|it| core::attributes(it).map(owned).collect());
-        let mut attributes: BTreeMap<_, _> = of_bundle.unwrap_or_default();
+        let of_bundle = own.into_iter().flat_map(|it| core::attributes(it));
+        let mut attributes: Vec<_> = of_bundle
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let mut direct: HashSet<Uid> =
             own.map_or_else(HashSet::new, |it| it.parents().cloned().collect());
         if let Some(stored) = stored {
             let stated = self.stated(snapshot, stored)?;
+            // Where both are there, the latter stands.
             attributes.extend(stated.attributes);
             direct.extend(stated.parents);
         }
@@ -271,10 +270,6 @@ pub(super) fn key_of(uid: &Uid) -> Key {
         type_name: format_smolstr!("{}", uid.entity_type()),
         id: id.into(),
     }
-}
-
-fn owned((name, value): (&SmolStr, &CedarValue)) -> (SmolStr, CedarValue) {
-    (name.clone(), value.clone())
 }
 
 #[cfg(test)]

@@ -113,16 +113,15 @@ impl Directory {
         }
     }
 
-    /// Takes in an entity of a directory that is only being made: nobody else has it, and it has no
-    /// other entity of that key.
-    pub(super) fn take_in(&mut self, stored: Stored) {
-        let stored = ByKey(Arc::new(stored));
+    /// Takes an entity into a directory that is only being made, which nobody else has: into its table
+    /// at once.
+    pub(super) fn take_in(&mut self, stored: Arc<Stored>) {
         match Arc::get_mut(&mut self.table) {
             Some(table) => {
-                table.insert(stored);
+                table.replace(ByKey(stored));
                 self.count = table.len();
             }
-            None => self.put(stored.0),
+            None => self.put(stored),
         }
     }
 
@@ -185,16 +184,11 @@ impl FromIterator<Arc<Stored>> for Directory {
     /// Of two entities of one key, the latter stands.
     fn from_iter<I: IntoIterator<Item = Arc<Stored>>>(entities: I) -> Self {
         let entities = entities.into_iter();
-        let mut table =
-            HashSet::with_capacity_and_hasher(entities.size_hint().0, Default::default());
+        let mut directory = Self::with_room(entities.size_hint().0);
         for stored in entities {
-            table.replace(ByKey(stored));
+            directory.take_in(stored);
         }
-        Self {
-            count: table.len(),
-            table: Arc::new(table),
-            ..Self::default()
-        }
+        directory
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 use doorward::{
     authn::DevIssuer,
     client::{ClientError, Operator},
-    config::{Config, Sources},
+    config::Config,
     model::{EntityRef, SignedDuration},
     proto::v1::{
         CheckBatchRequest, CheckRequest, CheckStreamRequest, Entity, ExplainRequest,
@@ -28,13 +28,8 @@ use doorward::{
         revoke_request::What,
     },
 };
-use envoy_types::{
-    ext_authz::v3::pb::CheckRequest as EnvoyRequest,
-    pb::envoy::service::auth::v3::{
-        AttributeContext,
-        attribute_context::{self, HttpRequest},
-        authorization_client::AuthorizationClient,
-    },
+use envoy_types::pb::envoy::service::auth::v3::{
+    attribute_context::HttpRequest, authorization_client::AuthorizationClient,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -46,7 +41,8 @@ use tokio::{
 use tonic::{Code, Request, Status, transport::Endpoint};
 
 use crate::{
-    fit::kit::{Running, mint},
+    ext_authz::about,
+    fit::kit::{Running, load, mint},
     wire::{Reply, send},
 };
 
@@ -180,13 +176,7 @@ fn config(root: &Path, issuer: &Issuer, refetch: Duration) -> Config {
          [[caller]]\nname = \"api\"\nissuer = \"corp\"\ncaller_audience = \"doorward\"\nscope = \"ask\"\n\
          may = [\"check\", \"vouch\", \"gateway\", \"explain\", \"directory\", \"revoke\", \"audit\"]\n"
     );
-    let file = root.join("doorward.toml");
-    fs::write(&file, toml).unwrap();
-    let sources = Sources {
-        file: Some(file),
-        ..Sources::default()
-    };
-    Config::load(sources).unwrap()
+    load(root, false, &toml).unwrap()
 }
 
 /// A server that knows its only caller by a token of `issuer`.
@@ -272,15 +262,7 @@ async fn is_known(server: &Running, door: Door, token: &str) -> bool {
                 path: "/pages/p".to_owned(),
                 ..HttpRequest::default()
             };
-            let asked = EnvoyRequest {
-                attributes: Some(AttributeContext {
-                    request: Some(attribute_context::Request {
-                        http: Some(http),
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                }),
-            };
+            let asked = about(http);
             let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
             let mut client = AuthorizationClient::new(endpoint.connect().await.unwrap());
             let answer = client.check(with(asked, "x-doorward-caller", token)).await;

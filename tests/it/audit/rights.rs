@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use doorward::{
-    config::{Config, ListenAddress, Sources},
+    config::{Config, ListenAddress},
     model::EntityRef,
     proto::v1::{
         CheckRequest, Entity, NamedQuestion,
@@ -15,7 +15,7 @@ use doorward::{
 use tonic::transport::Endpoint;
 
 use super::*;
-use crate::fit::kit::issuer_with_keys;
+use crate::fit::kit::{issuer_with_keys, load};
 
 const FILES: &[(&str, &str)] = &[
     (
@@ -61,13 +61,7 @@ fn configuration(root: &Path) -> Config {
         caller("auditor-a", "may = [\"audit\"]\nbundles = [\"a\"]"),
     ]
     .concat();
-    let file = root.join("doorward.toml");
-    fs::write(&file, toml).unwrap();
-    let sources = Sources {
-        file: Some(file),
-        ..Sources::default()
-    };
-    Config::load(sources).unwrap()
+    load(root, false, &toml).unwrap()
 }
 
 fn tcp(address: ListenAddress) -> SocketAddr {

@@ -189,8 +189,9 @@ fn raw(mut http: HttpRequest, headers: &[(&str, &[u8])]) -> HttpRequest {
     http
 }
 
-fn request(http: HttpRequest) -> Request<CheckRequest> {
-    Request::new(CheckRequest {
+/// The message about a request, and nothing besides.
+pub(crate) fn about(http: HttpRequest) -> CheckRequest {
+    CheckRequest {
         attributes: Some(AttributeContext {
             request: Some(attribute_context::Request {
                 http: Some(http),
@@ -198,7 +199,11 @@ fn request(http: HttpRequest) -> Request<CheckRequest> {
             }),
             ..Default::default()
         }),
-    })
+    }
+}
+
+fn request(http: HttpRequest) -> Request<CheckRequest> {
+    Request::new(about(http))
 }
 
 /// A response in the terms of what the proxy makes of it.

@@ -9,16 +9,11 @@ use doorward::{
         check_result, check_stream_response, decision_service_client::DecisionServiceClient,
     },
 };
-use envoy_types::{
-    ext_authz::v3::pb::CheckRequest as EnvoyRequest,
-    pb::{
-        envoy::service::auth::v3::{
-            AttributeContext,
-            attribute_context::{self, HttpRequest},
-            authorization_client::AuthorizationClient,
-        },
-        google::protobuf,
+use envoy_types::pb::{
+    envoy::service::auth::v3::{
+        attribute_context::HttpRequest, authorization_client::AuthorizationClient,
     },
+    google::protobuf,
 };
 use serde_json::{Value as Json, json};
 use tonic::{Status, transport::Channel};
@@ -26,6 +21,7 @@ use tonic_types::StatusExt as _;
 
 use super::{ALICE, Asked, HOST, Who};
 use crate::{
+    ext_authz::about,
     fit::kit::mint,
     wire::{Reply, send},
 };
@@ -190,16 +186,7 @@ impl Faces {
             headers: bearer.into_iter().chain(team).collect(),
             ..HttpRequest::default()
         };
-        let request = EnvoyRequest {
-            attributes: Some(AttributeContext {
-                request: Some(attribute_context::Request {
-                    http: Some(http),
-                    ..Default::default()
-                }),
-                ..Default::default()
-            }),
-        };
-        let response = self.envoy.check(request).await.unwrap().into_inner();
+        let response = self.envoy.check(about(http)).await.unwrap().into_inner();
         let told = response.dynamic_metadata.unwrap().fields;
         let text = |name: &str| match told.get(name).and_then(|it| it.kind.as_ref()) {
             Some(protobuf::value::Kind::StringValue(text)) => text.clone(),

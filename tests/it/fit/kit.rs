@@ -87,6 +87,11 @@ pub(crate) fn config(root: &Path, dev: bool, extra: &str) -> Result<Config, Stri
             issuer.issuer, issuer.audiences
         ));
     }
+    load(root, dev, &toml)
+}
+
+/// The configuration that this text is, as the file `doorward.toml` in `root`.
+pub(crate) fn load(root: &Path, dev: bool, toml: &str) -> Result<Config, String> {
     let file = root.join("doorward.toml");
     fs::write(&file, toml).unwrap();
     Config::load(Sources {
