@@ -136,7 +136,7 @@ impl Callers {
     }
 
     /// For a credential that [`Self::identify`] rejected by `pinned`: the keys that a new read brought
-    /// for its token, as [`TokenVerifier::refreshed`] does for those of subjects, and within the same
+    /// for its token, as [`TokenVerifier::signature`] does for those of subjects, and within the same
     /// bounds.
     ///
     /// Nobody is known yet, so only whoever else proves to be a caller, and only with a token of that

@@ -98,21 +98,10 @@ impl Desk {
 
 impl TokenVerifier {
     /// For a token that `pinned` refused as `kid_unknown`, `iss_key_mismatch` (its new key may be
-    /// called like another issuer's) or `keys_unavailable`: the keys that a new read brought, if one
-    /// was due and brought any in time (at most 5 seconds).
+    /// called like another issuer's) or `keys_unavailable`, of issuer number `index`: the keys that a
+    /// new read brought, if one was due and brought any in time (at most 5 seconds).
     ///
     /// One read serves all who wait, at most one per issuer and `key_refetch`; nobody else waits.
-    pub async fn refreshed(
-        &self,
-        pinned: &TrustedKeys,
-        token: &AccessToken,
-        now: Timestamp,
-    ) -> Option<Arc<TrustedKeys>> {
-        let index = pinned.signature(token, now).lacking()?;
-        self.renewed(index, pinned, token, now).await
-    }
-
-    /// The same for a token that `pinned` lacks a key of issuer number `index` for.
     pub(super) async fn renewed(
         &self,
         index: usize,

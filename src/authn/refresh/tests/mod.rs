@@ -27,6 +27,19 @@ async fn read_at(verifier: &Arc<TokenVerifier>, now: Timestamp) -> Option<Durati
     task(verifier).read(desk, &|| now).await
 }
 
+impl TokenVerifier {
+    /// The keys that a new read brought, where `pinned` lacks that of `token`.
+    async fn refreshed(
+        &self,
+        pinned: &TrustedKeys,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Option<Arc<TrustedKeys>> {
+        let index = pinned.signature(token, now).lacking()?;
+        self.renewed(index, pinned, token, now).await
+    }
+}
+
 fn token(signer: &Signer, kid: &str) -> AccessToken {
     AccessToken::new(signer.token(&with(&header(), "kid", json!(kid)), &payload()))
 }
