@@ -235,7 +235,7 @@ fn list(store: &Store) -> usize {
         let page = directory.page(None, after.as_ref(), CHUNK, |_| true);
         count += page.len();
         match page.into_iter().next_back() {
-            Some(last) => after = Some(last.key.clone()),
+            Some(last) => after = Some(last.key().to_key()),
             None => return count,
         }
     }

@@ -95,12 +95,12 @@ pub(super) fn to_stored_entity(
     };
     let parents = live_parents(snapshot, directory, stored);
     let entity = wire::Entity {
-        uid: Some(stored.key.entity().into()),
+        uid: Some(stored.key().entity().into()),
         attributes: to_members(facts.attributes).map_err(unsendable)?,
         parents: parents.map(|parent| parent.entity().into()).collect(),
     };
     Ok(wire::StoredEntity {
         entity: Some(entity),
-        version: stored.changed.to_string(),
+        version: stored.changed().to_string(),
     })
 }

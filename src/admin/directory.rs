@@ -20,7 +20,7 @@ use crate::{
         directory_service_server::{DirectoryService, DirectoryServiceServer},
         entity_change::Change as Of,
     },
-    store::{Directory, Key, Outcome, Reach, Stored, Version},
+    store::{Directory, Key, KeyRef, Outcome, Reach, Stored, Version},
 };
 
 /// The most changes in one request.
@@ -248,7 +248,7 @@ impl DirectoryService for DirectoryFace {
         let page =
             page.map_err(|why| self.0.fail(Code::Internal, "unavailable", &why.to_string()))?;
         let next_page_token = match page.last() {
-            Some(last) if page.len() == limit => to_token(&last.key),
+            Some(last) if page.len() == limit => to_token(last.key()),
             _ => String::new(),
         };
         let entities: Result<Vec<_>, Status> = page
@@ -302,16 +302,16 @@ impl Filter {
         })
     }
 
-    fn page(&self, directory: &Directory, limit: usize) -> Vec<Arc<Stored>> {
+    fn page(&self, directory: &Directory, limit: usize) -> Vec<Stored> {
         let (type_name, after) = (self.type_name.as_deref(), self.after.as_ref());
         directory.page(type_name, after, limit, |stored| {
-            let parent = self.parent.as_ref();
-            parent.is_none_or(|it| stored.parents.contains(it))
+            let parent = self.parent.as_ref().map(Key::borrowed);
+            parent.is_none_or(|parent| stored.parents().any(|it| it == parent))
         })
     }
 }
 
-fn to_token(key: &Key) -> String {
+fn to_token(key: KeyRef<'_>) -> String {
     let text = format!("{}\0{}", key.type_name, key.id);
     URL_SAFE_NO_PAD.encode(text)
 }

@@ -12,7 +12,7 @@ use crate::{
     model::{EntityFacts, EntityRef, JsonLimits, Members, Value, parse_json},
     policy::{
         Fault, Map, Schema,
-        core::{self, CedarValue, Entity, TypeName, Uid},
+        core::{Above, CedarValue, Entity, TypeName, Uid},
         typed_members,
     },
 };
@@ -81,8 +81,8 @@ impl EntityStore {
         for (uid, entity) in &typed {
             match ancestors(uid, &typed) {
                 Ok(ancestors) => {
-                    let (attributes, parents) = (entity.attributes.clone(), entity.parents.clone());
-                    let closed = core::entity(uid.clone(), attributes, parents, ancestors);
+                    let above = Above::new(entity.parents.iter().cloned().collect(), ancestors);
+                    let closed = Entity::new(uid.clone(), entity.attributes.clone(), above);
                     entities.insert(uid.clone(), Arc::new(closed));
                 }
                 Err(message) => {
@@ -160,7 +160,7 @@ impl Typed {
     }
 }
 
-/// All ancestors of `uid` beyond its parents.
+/// All ancestors of `uid`.
 fn ancestors(uid: &Uid, typed: &HashMap<Uid, Typed>) -> Result<HashSet<Uid>, String> {
     let parents_of = |uid: &Uid| {
         typed
@@ -181,9 +181,6 @@ fn ancestors(uid: &Uid, typed: &HashMap<Uid, Typed>) -> Result<HashSet<Uid>, Str
         if found.len() > MAX_ANCESTORS {
             return Err(format!("has more than {MAX_ANCESTORS} ancestors"));
         }
-    }
-    for parent in parents_of(uid) {
-        found.remove(parent);
     }
     Ok(found)
 }

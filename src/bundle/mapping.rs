@@ -215,11 +215,9 @@ impl Mapping {
     }
 
     /// The types of principals.
-    pub fn principal_types(&self) -> HashSet<TypeName> {
-        let rules = self.rules.iter().map(|rule| rule.type_name.clone());
-        rules
-            .chain(self.anonymous.iter().map(|it| it.type_name.clone()))
-            .collect()
+    pub fn principal_types(&self) -> impl Iterator<Item = &TypeName> {
+        let rules = self.rules.iter().map(|rule| &rule.type_name);
+        rules.chain(self.anonymous.iter().map(|it| &it.type_name))
     }
 
     /// A claim may only state what is the token's to state.

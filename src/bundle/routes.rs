@@ -59,6 +59,12 @@ pub struct Matched<'r> {
 }
 
 impl Routes {
+    /// The attributes of resources that routes take from URLs.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &str> {
+        let named = self.routes.iter().flat_map(|route| &route.attributes);
+        named.map(|(name, _)| name.as_str())
+    }
+
     /// Compiles the tables against the schema.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    BundleFiles, Cases, EntityStore, Mapping, Routes, Sources, cases, entities, links,
+    BundleFiles, Cases, EntityStore, LookedAt, Mapping, Routes, Sources, cases, entities, links,
     raw::{RawBundle, RawEntity, RawPrincipal, RawRoute},
 };
 use crate::{
@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub sources: Sources,
     /// Which HTTP request is which question.
     pub routes: Routes,
+    /// Which facts of stored entities these look at.
+    pub looked_at: LookedAt,
     /// Its own entities.
     pub entities: EntityStore,
     /// What it must answer.
@@ -164,6 +166,7 @@ impl Snapshot {
                 name: raw.name,
                 digest: files.digest(),
                 manifest: files.manifest(),
+                looked_at: LookedAt::compile(&schema, &policies, &parts.routes, &parts.sources),
                 schema,
                 policies,
                 mapping: parts.mapping,
@@ -233,8 +236,9 @@ impl Parts {
             .iter()
             .filter_map(|entity| schema.type_name(&entity.uid.type_name).cloned())
             .collect();
+        let principals = mapping.principal_types().cloned().collect();
         let (tables, places) = toml.tables(entity_tables);
-        let sources = Sources::compile(tables, schema, &mapping.principal_types(), &stored)
+        let sources = Sources::compile(tables, schema, &principals, &stored)
             .map_err(|found| {
                 let fault = |(n, message): (Option<usize>, String)| {
                     at("entity_source", &places, n.unwrap_or(usize::MAX), message)

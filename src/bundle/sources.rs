@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use super::raw::{RawElse, RawEntity, RawOwner};
 use crate::policy::{Map, Schema, Set, core::TypeName};
@@ -50,6 +51,8 @@ struct TypeSources {
     /// Attributes whose stored value stands where their owner states none.
     stored_else: Set<String>,
     parents: Map<TypeName, Source>,
+    /// The attributes that must be there, in the order of their names, each with its source.
+    required: Vec<(SmolStr, Source)>,
 }
 
 /// Who owns the facts about entities of one type.
@@ -92,13 +95,19 @@ impl Sources {
             );
             faults.push((None, message));
         }
-        for (name, _) in schema.entity_types() {
-            types.entry(name.clone()).or_insert_with(|| TypeSources {
+        for (name, def) in schema.entity_types() {
+            let sources = types.entry(name.clone()).or_insert_with(|| TypeSources {
                 source: default_source(name, principals, stored),
                 attributes: Map::default(),
                 stored_else: Set::default(),
                 parents: Map::default(),
+                required: Vec::new(),
             });
+            let members = def.attributes.members.iter();
+            let required = members.filter(|(_, member)| member.required);
+            let owned = |name: &SmolStr| Owners(Some(&*sources)).of_attribute(name);
+            let required = required.map(|(name, _)| (name.clone(), owned(name)));
+            sources.required = required.collect();
         }
         match faults.is_empty() {
             true => Ok(Self {
@@ -151,7 +160,7 @@ impl Sources {
     }
 }
 
-impl Owners<'_> {
+impl<'s> Owners<'s> {
     /// The source of facts, unless one is set apart.
     pub fn of_type(self) -> Source {
         self.0.map_or(Source::Request, |sources| sources.source)
@@ -161,6 +170,13 @@ impl Owners<'_> {
     pub fn of_attribute(self, attribute: &str) -> Source {
         let own = self.0.and_then(|sources| sources.attributes.get(attribute));
         own.copied().unwrap_or_else(|| self.of_type())
+    }
+
+    /// The attributes of one source that must be there, in the order of their names.
+    pub fn required_of(self, source: Source) -> impl Iterator<Item = &'s SmolStr> {
+        let required = self.0.into_iter().flat_map(|sources| &sources.required);
+        let of_source = required.filter(move |(_, owner)| *owner == source);
+        of_source.map(|(name, _)| name)
     }
 
     /// Whether the bundle's own value of an attribute stands where its owner states none.
@@ -259,6 +275,7 @@ fn compile_one(
         attributes: attributes.into_iter().collect(),
         stored_else,
         parents,
+        required: Vec::new(),
     };
     Ok((name.clone(), sources))
 }

@@ -11,6 +11,8 @@ mod claims;
 mod facts;
 mod id;
 mod json;
+#[cfg(feature = "server")]
+mod object;
 mod record;
 mod refusal;
 mod rejection;
@@ -32,6 +34,8 @@ pub use facts::{AskedFacts, AskedQuestion, Evidence, Facts, SubjectFacts, TokenF
 pub use id::{BundleName, CallerName, DecisionId, Digest, IssuerName, Revision};
 pub use jiff::{SignedDuration, Timestamp};
 pub use json::{JsonFault, JsonLimits, parse_json};
+#[cfg(feature = "server")]
+pub use object::{JsonObject, MemberName, NoJsonObject};
 pub use record::{Record, RecordOutcome};
 pub use refusal::{Refusal, Right, Violation};
 pub use rejection::{Rejection, RejectionCode};

@@ -28,11 +28,11 @@ pub fn check_stored(
     let mut faults = Vec::new();
     let mut count = 0_usize;
     for stored in directory.iter() {
-        let type_name = stored.key.type_name.as_str();
+        let type_name = stored.key().type_name;
         let now = *stamps
             .entry(type_name)
             .or_insert_with(|| stamp(snapshot, type_name));
-        if now == stored.stamp {
+        if now == stored.stamp() {
             continue;
         }
         let fits = facts_of(stored).and_then(|facts| storable(snapshot, facts, "entity"));
@@ -41,7 +41,7 @@ pub fn check_stored(
             if faults.len() < TOLD {
                 let message = format!(
                     "stored entity `{}` does not fit: {why}",
-                    stored.key.entity()
+                    stored.key().entity()
                 );
                 faults.push(Fault::general("stored_entity", message));
             }

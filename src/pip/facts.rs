@@ -10,8 +10,8 @@ use crate::{
     model::{EntityFacts, EntityRef, Refusal, Value},
     policy::{
         EntityTypeDef,
-        core::{self, CedarValue, Entity, TypeName, Uid},
-        missing_members, read, typed_members,
+        core::{Above, CedarValue, Entity, TypeName, Uid},
+        read, typed_members,
     },
 };
 
@@ -102,33 +102,25 @@ impl Stated {
         source: Source,
         root: &dyn Display,
     ) -> Result<(), Refusal> {
-        let Some(def) = snapshot.schema.entity_type(self.type_name()) else {
-            return Ok(());
+        let owners = snapshot.sources.owners(self.type_name());
+        let is_missing = |name: &&SmolStr| {
+            let is_stated = self.attributes.binary_search_by(|(it, _)| it.cmp(name));
+            is_stated.is_err() && !is_stored_else(snapshot, &self.uid, name)
         };
-        let owners = snapshot.sources.owners(&def.name);
-        let stated = self.attributes.iter().map(|(name, _)| name);
-        let its_own = |name: &&SmolStr| {
-            owners.of_attribute(name) == source && !is_stored_else(snapshot, &self.uid, name)
-        };
-        match missing_members(stated, &def.attributes).find(its_own) {
+        match owners.required_of(source).find(is_missing) {
             None => Ok(()),
             Some(name) => Err(Refusal::malformed(
                 format!("{root}.attributes.{name}"),
                 "missing_member",
-                format!("is required of every `{}`", def.name),
+                format!("is required of every `{}`", self.type_name()),
             )),
         }
     }
 
     /// The entity as far as it is stated: with its parents, and nothing above them.
     pub(super) fn into_entity(self) -> Arc<Entity> {
-        let nothing_above = HashSet::new();
-        Arc::new(core::entity(
-            self.uid,
-            self.attributes,
-            self.parents,
-            nothing_above,
-        ))
+        let above = Above::new(self.parents.into_iter().collect(), []);
+        Arc::new(Entity::new(self.uid, self.attributes, above))
     }
 }
 
@@ -164,8 +156,7 @@ impl<'p> Overlay<'p> {
 
     /// Whether the request states more of an entity than that it is one.
     pub(super) fn adds_facts(&self, uid: &Uid) -> bool {
-        let facts = |it: &Entity| it.attrs_len() > 0 || it.parents().next().is_some();
-        self.by_request(uid).is_some_and(|it| facts(it))
+        self.by_request(uid).is_some_and(|it| it.has_facts())
     }
 
     /// Whether a parent of an entity is stated.
@@ -179,12 +170,13 @@ impl<'p> Overlay<'p> {
         let def = schema.entity_type(entity.uid().entity_type());
         // A look at the types spares one at each of the ancestors.
         let may_be_above = |joined| def.is_none_or(|def| def.ancestors.contains(joined));
-        self.joined.iter().any(may_be_above) && entity.ancestors().any(|it| self.adds_parents(it))
+        self.joined.iter().any(may_be_above)
+            && entity.ancestors().iter().any(|it| self.adds_parents(it))
     }
 
     /// The attributes that are stated of an entity.
     pub(super) fn attributes(&self, uid: &Uid) -> impl Iterator<Item = (&SmolStr, &CedarValue)> {
-        self.about(uid).flat_map(|stated| core::attributes(stated))
+        self.about(uid).flat_map(|stated| stated.attributes())
     }
 
     /// The parents that are stated of an entity.
@@ -208,7 +200,7 @@ impl<'p> Overlay<'p> {
 
     fn note_parents(&mut self, stated: &Entity) {
         let its_type = stated.uid().entity_type();
-        if stated.parents().next().is_some() && !self.joined.contains(its_type) {
+        if !stated.parents().is_empty() && !self.joined.contains(its_type) {
             self.joined.push(its_type.clone());
         }
     }
@@ -292,12 +284,12 @@ impl<'p> Overlay<'p> {
 
     /// Whether an entity is known to have an attribute of this value.
     fn knows_attribute(&self, uid: &Uid, name: &str, value: &CedarValue) -> Result<bool, Refusal> {
-        let mut stated = self.about(uid).filter_map(|it| core::attribute(it, name));
+        let mut stated = self.about(uid).filter_map(|it| it.attribute(name));
         if let Some(stated) = stated.next() {
             return Ok(stated == value);
         }
         let stored = self.known.get(uid)?;
-        Ok(stored.is_some_and(|entity| core::attribute(&entity, name) == Some(value)))
+        Ok(stored.is_some_and(|entity| entity.attribute(name) == Some(value)))
     }
 
     /// Whether an entity is known to be in another one.
@@ -306,7 +298,7 @@ impl<'p> Overlay<'p> {
             return Ok(true);
         }
         let stored = self.known.get(uid)?;
-        Ok(stored.is_some_and(|entity| entity.is_descendant_of(parent)))
+        Ok(stored.is_some_and(|entity| entity.is_in(parent)))
     }
 }
 
@@ -318,7 +310,7 @@ pub(super) fn is_stored_else(snapshot: &Snapshot, uid: &Uid, attribute: &str) ->
         && snapshot
             .entities
             .get(uid)
-            .is_some_and(|entity| core::attribute(entity, attribute).is_some())
+            .is_some_and(|entity| entity.attribute(attribute).is_some())
 }
 
 /// The type and name of an entity that a request names.

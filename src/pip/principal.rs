@@ -94,10 +94,10 @@ impl Principal {
         let snapshot = known.snapshot;
         let root = "subject";
         let stated = Stated::read(snapshot, facts, Source::Token, &root)?;
-        let types = snapshot.mapping.principal_types();
         let type_name = stated.type_name();
+        let mut types = snapshot.mapping.principal_types();
         let applies = |action: &crate::policy::ActionDef| action.principals.contains(type_name);
-        if !types.contains(type_name) && !snapshot.schema.actions().iter().any(applies) {
+        if !types.any(|it| it == type_name) && !snapshot.schema.actions().iter().any(applies) {
             let message = format!("type `{type_name}` is no principal of any action");
             return Err(Refusal::malformed(
                 format!("{root}.type"),
@@ -182,9 +182,9 @@ impl Principal {
     pub(super) fn weight(&self) -> u64 {
         /// A name or a small value with its place in a map.
         const ITEM: usize = 160;
-        let items = self.entity.ancestors().count() + self.entity.attrs_len();
+        let items = self.entity.ancestors().len() + self.entity.attributes().len();
         // What is stated stands there once more for records.
-        let items = items + self.stated.parents().count() + self.stated.attrs_len();
+        let items = items + self.stated.parents().len() + self.stated.attributes().len();
         u64::try_from(ITEM * (8 + items)).unwrap_or(u64::MAX)
     }
 
@@ -196,14 +196,16 @@ impl Principal {
     /// The entity in words, for people who try out a mapping; it shows personal data.
     pub fn describe(&self) -> String {
         let uid = self.uid();
-        let parents = self.stated.parents();
+        let parents = self.stated.parents().iter();
         let mut parents: Vec<String> = parents.map(ToString::to_string).collect();
         parents.sort();
         let parents = match parents.is_empty() {
             true => String::new(),
             false => format!(" in [{}]", parents.join(", ")),
         };
-        let attributes: Vec<String> = core::attributes(&self.stated)
+        let attributes: Vec<String> = self
+            .stated
+            .attributes()
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
         match attributes.is_empty() {

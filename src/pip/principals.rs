@@ -132,9 +132,9 @@ impl LivePrincipals {
         }
         let view = DirectoryView::new(Arc::clone(directory)).unreadable(unreadable.cloned());
         let mut fresh = Principals::new(Arc::downgrade(snapshot), view);
-        let of_token = snapshot.mapping.principal_types();
+        let mut of_token = snapshot.mapping.principal_types();
         let depend = |name| snapshot.sources.is_in_directory(name);
-        if is_of_snapshot && !of_token.iter().any(depend) {
+        if is_of_snapshot && !of_token.any(depend) {
             // The directory says nothing of those whom tokens are about.
             fresh.made = Arc::clone(&live.made);
         }

@@ -193,13 +193,14 @@ impl Principal {
 
     fn subject_facts(&self, fingerprint: Option<&str>) -> SubjectFacts {
         let stated = self.stated();
-        let mut parents: Vec<EntityRef> = stated.parents().map(core::stated_uid).collect();
+        let mut parents: Vec<EntityRef> = stated.parents().iter().map(core::stated_uid).collect();
         parents.sort();
         let claims = self.claims();
         SubjectFacts {
             entity: EntityFacts {
                 uid: self.name().clone(),
-                attributes: core::attributes(stated)
+                attributes: stated
+                    .attributes()
                     .map(|(name, value)| (name.to_string(), core::stated(value)))
                     .collect(),
                 parents,

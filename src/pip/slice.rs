@@ -6,7 +6,7 @@ use super::{facts::Overlay, stored::Known};
 use crate::{
     bundle::MAX_ANCESTORS,
     model::Refusal,
-    policy::core::{self, Entities, Entity, Uid},
+    policy::core::{self, Above, Entities, Entity, Uid},
 };
 
 /// Greatest number of entities in one slice.
@@ -84,8 +84,9 @@ pub(super) fn of_principal(
     stored: Known<'_>,
     stated: &Arc<Entity>,
 ) -> Result<Arc<Entity>, Refusal> {
-    let states_nothing = stated.attrs_len() == 0 && stated.parents().next().is_none();
-    if states_nothing && let Some(entity) = stored.get(stated.uid())? {
+    if !stated.has_facts()
+        && let Some(entity) = stored.get(stated.uid())?
+    {
         return Ok(entity);
     }
     build(stored, &Overlay::new(stored, stated), stated.uid())
@@ -104,24 +105,20 @@ fn build(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Arc<Enti
     {
         return Ok(Arc::clone(only));
     }
-    let stored_of_it = entity.iter().flat_map(|entity| core::attributes(entity));
+    let stored_of_it = entity.iter().flat_map(|entity| entity.attributes());
     // Where both are there, the latter stands.
     let attributes = stored_of_it
         .chain(overlay.attributes(uid))
         .map(|(name, value)| (name.clone(), value.clone()));
-    let parents: HashSet<Uid> = parents(stored, overlay, uid)?.into_iter().collect();
+    let parents = parents(stored, overlay, uid)?;
     let ancestors = ancestors(stored, overlay, uid, &parents)?;
-    Ok(Arc::new(core::entity(
-        uid.clone(),
-        attributes,
-        parents,
-        ancestors,
-    )))
+    let above = Above::new(parents, ancestors);
+    Ok(Arc::new(Entity::new(uid.clone(), attributes, above)))
 }
 
 /// Whether an entity is soundly in what is stated of it, and nothing is known above that.
 fn is_whole(stored: Known<'_>, overlay: &Overlay<'_>, entity: &Entity) -> Result<bool, Refusal> {
-    for (n, parent) in entity.parents().enumerate() {
+    for (n, parent) in entity.parents().iter().enumerate() {
         let is_sound = n < MAX_ANCESTORS && parent != entity.uid();
         if !is_sound || !parents(stored, overlay, parent)?.is_empty() {
             return Ok(false);
@@ -136,15 +133,15 @@ fn parents(stored: Known<'_>, overlay: &Overlay<'_>, uid: &Uid) -> Result<Vec<Ui
     Ok(parents)
 }
 
-/// All ancestors beyond the parents.
+/// All ancestors by way of these parents.
 fn ancestors(
     stored: Known<'_>,
     overlay: &Overlay<'_>,
     uid: &Uid,
-    direct: &HashSet<Uid>,
+    direct: &[Uid],
 ) -> Result<HashSet<Uid>, Refusal> {
     let mut found: HashSet<Uid> = HashSet::new();
-    let mut open: Vec<Uid> = direct.iter().cloned().collect();
+    let mut open: Vec<Uid> = direct.to_vec();
     while let Some(next) = open.pop() {
         if next == *uid {
             let message = format!("`{uid}` is its own ancestor");
@@ -161,6 +158,5 @@ fn ancestors(
             });
         }
     }
-    found.retain(|ancestor| !direct.contains(ancestor));
     Ok(found)
 }

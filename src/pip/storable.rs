@@ -9,7 +9,7 @@ use super::{
 use crate::{
     bundle::{Snapshot, Source},
     model::{EntityFacts, EntityRef, Members, Refusal, Value},
-    store::{Key, Stored},
+    store::{Key, Stored, Unstored},
 };
 
 /// Facts that may be stored in the directory.
@@ -32,16 +32,19 @@ impl Storable {
             .collect()
     }
 
-    fn into_stored(self, changed: u64, stamp: u64) -> Stored {
+    fn into_stored(self) -> Result<Stored, Refusal> {
         let attributes = serde_json::Value::Object(self.json()).to_string();
-        Stored {
-            key: self.key,
-            attributes: attributes.into(),
-            parents: self.parents.into(),
-            changed,
-            born: changed,
-            stamp,
-        }
+        let of = Unstored {
+            key: self.key.borrowed(),
+            attributes: &attributes,
+            changed: 0,
+            born: 0,
+            stamp: 0,
+        };
+        let stored = Stored::new(of, self.parents.iter().map(Key::borrowed));
+        stored.map_err(|why| Refusal::Unavailable {
+            detail: why.to_string(),
+        })
     }
 }
 
@@ -80,8 +83,8 @@ pub fn suppose_directory<'e>(
     }
     let (mut stored, mut stated) = (Vec::new(), Vec::new());
     for facts in entities {
-        match storable(snapshot, facts.clone(), "entities") {
-            Ok(it) => stored.push(Arc::new(it.into_stored(0, 0))),
+        match storable(snapshot, facts.clone(), "entities").and_then(Storable::into_stored) {
+            Ok(it) => stored.push(it),
             Err(_) => stated.push(facts.clone()),
         }
     }

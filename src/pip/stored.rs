@@ -1,26 +1,29 @@
 //! The one way to stored entities: those of the bundle, and those of its directory.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    fmt::{self, Display},
+    sync::Arc,
+};
 
-use quick_cache::{UnitWeighter, sync::Cache};
-use smol_str::format_smolstr;
+use smol_str::SmolStr;
 
-use super::{facts::Stated, recent::Recent};
+use super::{facts::entity_name, kept::Kept};
 use crate::{
     bundle::{MAX_ANCESTORS, Snapshot, Source},
     model::{EntityFacts, JsonLimits, Refusal, Value, parse_json},
-    policy::core::{self, Entity, Uid},
-    store::{self, Directory, Key},
+    policy::{
+        core::{self, Above, CedarValue, Entity, Uid},
+        read,
+    },
+    store::{self, Directory, Key, KeyRef},
 };
 
-/// Entities that a view keeps built, of some 3 KB each.
-const BUILT: u64 = 100_000;
-/// For how many it has room without a thought.
-const FULL: u64 = BUILT / 10 * 9;
+/// What of one kind a view keeps of what it built.
+const KEPT: u64 = 100_000;
+/// Facts of an entity that takes longer to be found again, once built, than to be built.
+const FEW: usize = 4;
 /// How deep a hierarchy of both stores may be; each of them alone is bounded when it is written.
 const MAX_DEPTH: usize = 130;
-/// For how many it has room from the beginning.
-const FIRST: usize = 64;
 /// Bounds on the attributes of a stored entity, checked when it was written as well.
 const LIMITS: JsonLimits = JsonLimits {
     depth: 32,
@@ -37,13 +40,25 @@ pub struct Known<'w> {
     directory: Option<&'w DirectoryView>,
 }
 
-/// One version of a bundle's directory, with the entities that were built of it.
+/// One version of a bundle's directory.
+///
+/// Entities are read where they are stored, and of their attributes no more than the rules look at.
+/// What is above them is kept, and so is an entity that takes long to build.
 pub struct DirectoryView {
     directory: Arc<Directory>,
     /// Why nothing may be decided by it, if so.
     unreadable: Option<Arc<str>>,
-    built: Cache<Uid, Option<Arc<Entity>>>,
-    recent: Recent,
+    built: Kept<Uid, Arc<Entity>>,
+    parents: Kept<Key, Parent>,
+}
+
+/// An entity as it is to those who name it as a parent.
+#[derive(Clone)]
+struct Parent {
+    /// What whoever is in it alone is in.
+    above: Above,
+    /// The first sequence of the ledger that may put an entity in it.
+    since: u64,
 }
 
 impl<'w> Known<'w> {
@@ -85,7 +100,7 @@ impl<'w> Known<'w> {
     pub(super) fn get(self, uid: &Uid) -> Result<Option<Arc<Entity>>, Refusal> {
         match self.directory {
             Some(view) if self.snapshot.sources.is_in_directory(uid.entity_type()) => {
-                view.entity(self.snapshot, uid, 0)
+                view.entity(self.snapshot, uid)
             }
             _ => Ok(self.snapshot.entities.get(uid).cloned()),
         }
@@ -97,7 +112,7 @@ impl<'w> Known<'w> {
     /// As of [`Self::get`].
     pub(super) fn parents(self, uid: &Uid) -> Result<Vec<Uid>, Refusal> {
         let entity = self.get(uid)?;
-        Ok(entity.map_or_else(Vec::new, |entity| entity.parents().cloned().collect()))
+        Ok(entity.map_or_else(Vec::new, |entity| entity.parents().to_vec()))
     }
 }
 
@@ -121,9 +136,8 @@ impl DirectoryView {
     /// A view of a directory, as it is in one version.
     pub fn new(directory: Arc<Directory>) -> Self {
         Self {
-            // One is made for every version that requests meet, so it begins small.
-            built: Cache::with_weighter(FIRST, BUILT, UnitWeighter),
-            recent: Recent::default(),
+            built: Kept::new(KEPT),
+            parents: Kept::new(KEPT),
             directory,
             unreadable: None,
         }
@@ -142,78 +156,153 @@ impl DirectoryView {
         Arc::ptr_eq(&self.directory, directory) && self.unreadable.is_none() == readable
     }
 
-    /// An entity, built from those above it; `below`: how many are being built below it.
-    fn entity(
-        &self,
-        snapshot: &Snapshot,
-        uid: &Uid,
-        below: usize,
-    ) -> Result<Option<Arc<Entity>>, Refusal> {
-        if let Some(built) = self.built.get(uid) {
-            return Ok(built);
+    /// An entity, if anything is known of it.
+    fn entity(&self, snapshot: &Snapshot, uid: &Uid) -> Result<Option<Arc<Entity>>, Refusal> {
+        let of_bundle = snapshot.entities.get(uid);
+        let stored = self.directory.get(KeyRef {
+            type_name: &core::type_text(uid),
+            id: uid.eid().as_ref(),
+        });
+        let facts = of_bundle.map_or(0, |it| it.attributes().len() + it.parents().len())
+            + stored.map_or(0, |it| it.parents().count())
+            + snapshot.looked_at.of_type(uid.entity_type()).len();
+        match (of_bundle, stored) {
+            (None, None) => Ok(None),
+            _ if facts <= FEW && !snapshot.looked_at.is_converted() => {
+                self.build(snapshot, uid, of_bundle, stored).map(Some)
+            }
+            _ => {
+                let build = || self.build(snapshot, uid, of_bundle, stored);
+                self.built.get_or_build(uid, Uid::clone, build).map(Some)
+            }
         }
-        let entity = self.build(snapshot, uid, below)?.map(Arc::new);
-        // To make room costs as much as building, so what is asked for once takes none.
-        if self.built.weight() < FULL || self.recent.again(uid) {
-            self.built.insert(uid.clone(), entity.clone());
-        }
-        Ok(entity)
     }
 
     fn build(
         &self,
         snapshot: &Snapshot,
         uid: &Uid,
-        below: usize,
-    ) -> Result<Option<Entity>, Refusal> {
-        let own = snapshot.entities.get(uid);
-        let stored = self.directory.get(&key_of(uid));
-        if own.is_none() && stored.is_none() {
-            return Ok(None);
-        }
-        let of_bundle = own.into_iter().flat_map(|it| core::attributes(it));
-        let mut attributes: Vec<_> = of_bundle
+        of_bundle: Option<&Arc<Entity>>,
+        stored: Option<&store::Stored>,
+    ) -> Result<Arc<Entity>, Refusal> {
+        let own = of_bundle.into_iter().flat_map(|it| it.attributes());
+        let mut attributes: Vec<_> = own
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let mut direct: HashSet<Uid> =
-            own.map_or_else(HashSet::new, |it| it.parents().cloned().collect());
         if let Some(stored) = stored {
-            let stated = self.stated(snapshot, stored)?;
-            // Where both are there, the latter stands.
-            attributes.extend(stated.attributes);
-            direct.extend(stated.parents);
+            self.read(snapshot, uid, stored, &mut attributes)?;
         }
-        let mut found: HashSet<Uid> = HashSet::new();
-        for parent in direct.iter().filter(|_| below < MAX_DEPTH) {
-            // Those above many are built already, and list all that is above them.
-            if let Some(parent) = self.entity(snapshot, parent, below + 1)? {
-                found.extend(parent.ancestors().cloned());
-            }
-        }
-        found.retain(|ancestor| !direct.contains(ancestor));
-        let is_own = found.contains(uid) || direct.contains(uid);
-        if is_own || below >= MAX_DEPTH || direct.len() + found.len() > MAX_ANCESTORS {
-            let detail = format!("stored entity `{uid}` has no sound hierarchy");
-            return Err(Refusal::Unavailable { detail });
-        }
-        Ok(Some(core::entity(uid.clone(), attributes, direct, found)))
+        let above = self.above(snapshot, uid, of_bundle, stored, 0)?;
+        Ok(Arc::new(Entity::new(uid.clone(), attributes, above)))
     }
 
-    /// What the directory states of an entity: the parents in which it still is.
-    fn stated(&self, snapshot: &Snapshot, stored: &store::Stored) -> Result<Stated, Refusal> {
-        let parents = live_parents(snapshot, &self.directory, stored);
-        let facts = EntityFacts {
-            parents: parents.map(Key::entity).collect(),
-            ..facts_of(stored)?
-        };
-        let root = &facts.uid;
-        let stated = Stated::read(snapshot, &facts, Source::Directory, root).and_then(|stated| {
-            stated.require(snapshot, Source::Directory, root)?;
-            Ok(stated)
-        });
-        stated.map_err(|why| Refusal::Unavailable {
-            detail: format!("stored entity `{root}` does not fit the rules: {why}"),
-        })
+    /// Adds those of the stored attributes that rules look at; where the bundle has one as well, the
+    /// stored one stands.
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        uid: &Uid,
+        stored: &store::Stored,
+        attributes: &mut Vec<(SmolStr, CedarValue)>,
+    ) -> Result<(), Refusal> {
+        for look in snapshot.looked_at.of_type(uid.entity_type()) {
+            let value = stored.attributes().member(&look.name);
+            let value = value.map(|text| parse_json(text, LIMITS)).transpose();
+            let value = value.map_err(|why| misfit(uid, &why))?;
+            let name = look.name.as_str();
+            match value.filter(|it| *it != Value::Null) {
+                Some(_) if look.owner != Source::Directory => {
+                    let owner = look.owner;
+                    return Err(misfit(uid, &format!("`{name}` is a fact of the {owner}")));
+                }
+                Some(value) => {
+                    let typed = read(&value, &look.ty, &snapshot.schema);
+                    let typed = typed.map_err(|why| misfit(uid, &why.violation(name)))?;
+                    attributes.push((name.into(), typed));
+                }
+                None => {
+                    let is_of_bundle = attributes.iter().any(|(it, _)| it == name);
+                    if look.owner == Source::Directory && look.required && !is_of_bundle {
+                        return Err(misfit(uid, &format!("it lacks `{name}`")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an entity is in, by the bundle and by the directory; `below`: how many below it ask.
+    fn above(
+        &self,
+        snapshot: &Snapshot,
+        uid: &Uid,
+        of_bundle: Option<&Arc<Entity>>,
+        stored: Option<&store::Stored>,
+        below: usize,
+    ) -> Result<Above, Refusal> {
+        let unsound = || unavailable(uid, "has no sound hierarchy");
+        if below >= MAX_DEPTH {
+            return Err(unsound());
+        }
+        let mut all = Vec::new();
+        for parent in of_bundle.into_iter().flat_map(|it| it.parents()) {
+            all.push(
+                self.parent(snapshot, key_of(parent).borrowed(), below)?
+                    .above,
+            );
+        }
+        if let Some(stored) = stored {
+            let def = snapshot.schema.entity_type(uid.entity_type());
+            let owners = snapshot.sources.owners(uid.entity_type());
+            for key in stored.parents() {
+                let parent = self.parent(snapshot, key, below)?;
+                if parent.since > stored.changed() {
+                    continue;
+                }
+                let kind = parent.above.parents().first().map(Uid::entity_type);
+                let fits = |kind| {
+                    def.is_some_and(|it| it.ancestors.contains(kind))
+                        && owners.of_parent(kind) == Source::Directory
+                };
+                if !kind.is_some_and(fits) {
+                    let parent = key.entity();
+                    let why = format!("that it is in `{parent}` is no fact of the directory");
+                    return Err(misfit(uid, &why));
+                }
+                all.push(parent.above);
+            }
+        }
+        let above = Above::of_all(&all);
+        match above.has(uid) || above.all().len() > MAX_ANCESTORS {
+            true => Err(unsound()),
+            false => Ok(above),
+        }
+    }
+
+    /// A parent that an entity names; `below`: how many are below that one.
+    fn parent(
+        &self,
+        snapshot: &Snapshot,
+        key: KeyRef<'_>,
+        below: usize,
+    ) -> Result<Parent, Refusal> {
+        self.parents.get_or_build(
+            &key,
+            |key| key.to_key(),
+            || {
+                let named = key.entity();
+                let (def, uid) =
+                    entity_name(snapshot, &named, &named).map_err(|why| misfit(&named, &why))?;
+                let of_bundle = snapshot.entities.get(&uid);
+                let stored = self.directory.get(key);
+                let its = self.above(snapshot, &uid, of_bundle, stored, below + 1)?;
+                let is_of_directory = snapshot.sources.of_type(&def.name) == Source::Directory;
+                Ok(Parent {
+                    above: Above::of_one(uid, &its),
+                    since: self.directory.holds_since(key, is_of_directory),
+                })
+            },
+        )
     }
 }
 
@@ -236,11 +325,11 @@ pub fn live_parents<'d>(
     snapshot: &Snapshot,
     directory: &'d Directory,
     stored: &'d store::Stored,
-) -> impl Iterator<Item = &'d Key> {
-    stored.parents.iter().filter(move |parent| {
-        let def = snapshot.schema.type_named(&parent.type_name);
+) -> impl Iterator<Item = KeyRef<'d>> {
+    stored.parents().filter(move |parent| {
+        let def = snapshot.schema.type_named(parent.type_name);
         let owner = def.map(|def| snapshot.sources.of_type(&def.name));
-        directory.is_in(stored, parent, owner == Some(Source::Directory))
+        directory.is_in(stored, *parent, owner == Some(Source::Directory))
     })
 }
 
@@ -249,27 +338,29 @@ pub fn live_parents<'d>(
 /// # Errors
 /// [`Refusal::Unavailable`] when its attributes are no JSON object.
 pub fn facts_of(stored: &store::Stored) -> Result<EntityFacts, Refusal> {
-    let attributes = match parse_json(stored.attributes.as_bytes(), LIMITS) {
+    let attributes = match parse_json(stored.attributes().text().as_bytes(), LIMITS) {
         Ok(Value::Record(attributes)) => attributes,
-        _ => {
-            let detail = format!("stored entity `{}` has no attributes", stored.key.entity());
-            return Err(Refusal::Unavailable { detail });
-        }
+        _ => return Err(unavailable(&stored.key().entity(), "has no attributes")),
     };
     Ok(EntityFacts {
-        uid: stored.key.entity(),
+        uid: stored.key().entity(),
         attributes,
-        parents: stored.parents.iter().map(Key::entity).collect(),
+        parents: stored.parents().map(KeyRef::entity).collect(),
     })
+}
+
+fn misfit(uid: &dyn Display, why: &dyn Display) -> Refusal {
+    unavailable(uid, &format!("does not fit the rules: {why}"))
+}
+
+fn unavailable(uid: &dyn Display, what: &str) -> Refusal {
+    let detail = format!("stored entity `{uid}` {what}");
+    Refusal::Unavailable { detail }
 }
 
 /// The name by which a directory has an entity.
 pub(super) fn key_of(uid: &Uid) -> Key {
-    let id: &str = uid.eid().as_ref();
-    Key {
-        type_name: format_smolstr!("{}", uid.entity_type()),
-        id: id.into(),
-    }
+    Key::new(&core::type_text(uid), uid.eid().as_ref())
 }
 
 #[cfg(test)]

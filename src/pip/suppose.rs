@@ -22,7 +22,7 @@ use crate::{
     model::{Question, Refusal, Timestamp},
     policy::{
         ActionDef, Change, Edit, Request, Root, Supposed,
-        core::{self, CedarValue, Entities, Entity, Uid},
+        core::{self, Above, CedarValue, Entities, Entity, Uid},
         edited,
     },
 };
@@ -117,7 +117,7 @@ impl<'s> Supposing<'s> {
         // Their parents too, so that it can be told through which of them they are in others.
         let parents: HashSet<Uid> = found
             .values()
-            .flat_map(|entity| entity.parents().cloned())
+            .flat_map(|entity| entity.parents().iter().cloned())
             .collect();
         for uid in parents {
             if !found.contains_key(&uid)
@@ -157,7 +157,7 @@ impl<'s> Supposing<'s> {
                 || changes
                     .iter()
                     .filter(moved)
-                    .any(|change| entity.ancestors().any(|ancestor| of(change, ancestor)))
+                    .any(|change| entity.ancestors().iter().any(|it| of(change, it)))
         };
         match known {
             Some(entity) if touched(&entity) => self.built(uid, changes).map(Some),
@@ -175,7 +175,9 @@ impl<'s> Supposing<'s> {
         let is_stated = |uid: &Uid| self.overlay.is_stated(uid) || uid == own;
         let entity = match self.stored.get(uid).ok()? {
             None if !is_stated(uid) => None,
-            Some(stored) if !is_stated(uid) && !stored.ancestors().any(is_stated) => Some(stored),
+            Some(stored) if !is_stated(uid) && !stored.ancestors().iter().any(is_stated) => {
+                Some(stored)
+            }
             _ => Some(self.built(uid, &[])?),
         };
         self.known.borrow_mut().insert(uid.clone(), entity.clone());
@@ -184,7 +186,7 @@ impl<'s> Supposing<'s> {
 
     fn built(&self, uid: &Uid, changes: &[Change]) -> Option<Arc<Entity>> {
         let stored = self.stored.get(uid).ok()?;
-        let stored = stored.iter().flat_map(|entity| core::attributes(entity));
+        let stored = stored.iter().flat_map(|entity| entity.attributes());
         let facts = stored.chain(self.overlay.attributes(uid));
         let mut attributes: BTreeMap<SmolStr, CedarValue> = facts
             .map(|(name, value)| (name.clone(), value.clone()))
@@ -206,9 +208,8 @@ impl<'s> Supposing<'s> {
                 open.extend(self.parents(&next, changes)?);
             }
         }
-        ancestors.retain(|ancestor| !parents.contains(ancestor));
-        let entity = core::entity(uid.clone(), attributes, parents, ancestors);
-        Some(Arc::new(entity))
+        let above = Above::new(parents.into_iter().collect(), ancestors);
+        Some(Arc::new(Entity::new(uid.clone(), attributes, above)))
     }
 
     /// `None` when what is stored does not fit the rules.

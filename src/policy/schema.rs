@@ -150,7 +150,7 @@ impl Schema {
             type_names.insert(full, Arc::clone(&def));
             entity_types.insert(def.name.clone(), def);
         }
-        let entities = core::action_entities(&cedar)?;
+        let mut entities = core::action_entities(&cedar)?;
         let mut actions = Vec::new();
         let mut action_names = Map::default();
         for def in core::actions(&cedar)? {
@@ -162,9 +162,9 @@ impl Schema {
             if bare(&type_name).is_some() || (namespace.is_empty() && type_name == "Action") {
                 action_names.insert(id.to_owned(), n);
             }
-            let entity = entities.get(&def.uid).ok_or("an action is no entity")?;
+            let entity = entities.remove(&def.uid);
             actions.push(ActionDef {
-                entity: Arc::new(entity.clone()),
+                entity: entity.ok_or("an action is no entity")?,
                 uid: def.uid,
                 principals: def.principals,
                 resources: def.resources,

@@ -364,6 +364,18 @@ impl PolicySet {
         self.policies.get(n)
     }
 
+    /// Whether some conditions need Cedar's own evaluator, which wants entities in its own form.
+    pub fn need_evaluator(&self) -> bool {
+        !self.index.layout().is_plain()
+    }
+
+    /// The members that any of them names, of whatever they are.
+    pub fn members_named(&self) -> HashSet<&str> {
+        let rules = self.policies.iter().map(|policy| &policy.rule);
+        let named = rules.flat_map(|rule| rule.members_named());
+        named.map(|name| name.as_str()).collect()
+    }
+
     /// How many entity dereferences deep the policies look (RFC 76).
     pub fn level(&self) -> u32 {
         self.level

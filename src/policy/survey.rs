@@ -82,7 +82,7 @@ impl Policy {
             Some(ActionScope::Is(uid)) => uid == action.uid,
             Some(ActionScope::In(named)) => named
                 .iter()
-                .any(|uid| *uid == action.uid || action.entity.ancestors().any(|it| it == uid)),
+                .any(|uid| *uid == action.uid || action.entity.is_in(uid)),
         }
     }
 

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::{
     directory::Directory,
-    version::{Key, Stored, Version},
+    stored::{Key, KeyRef, Stored, Unstored},
+    version::Version,
 };
 use crate::ledger::{
     Chain, Entry,
@@ -38,8 +39,8 @@ pub(super) enum Delta {
     Entity {
         bundle: Arc<str>,
         key: Key,
-        old: Option<Arc<Stored>>,
-        new: Option<Arc<Stored>>,
+        old: Option<Stored>,
+        new: Option<Stored>,
     },
     Revocation(Revocation),
 }
@@ -58,6 +59,15 @@ pub(super) struct Uid {
     #[serde(rename = "type")]
     pub(super) type_name: smol_str::SmolStr,
     pub(super) id: smol_str::SmolStr,
+}
+
+impl Uid {
+    pub(super) fn key(&self) -> KeyRef<'_> {
+        KeyRef {
+            type_name: &self.type_name,
+            id: &self.id,
+        }
+    }
 }
 
 impl Version {
@@ -109,8 +119,8 @@ impl Version {
         let mut outcome = Outcome::Applied;
         for (n, change) in record.changes.iter().enumerate() {
             let key = Key::new(&change.type_name, &change.id);
-            let old = directory.get(&key).map(Arc::clone);
-            if !holds(change, old.as_deref()) {
+            let old = directory.get(&key).cloned();
+            if !holds(change, old.as_ref()) {
                 outcome = Outcome::Conflict(n);
                 break;
             }
@@ -119,7 +129,7 @@ impl Version {
                 break;
             }
             let new = match &change.put {
-                Some(put) => Some(stored(&key, put, old.as_deref(), sequence)?),
+                Some(put) => Some(stored(&key, put, old.as_ref(), sequence)?),
                 None => None,
             };
             if let Some(why) = new
@@ -130,7 +140,7 @@ impl Version {
                 break;
             }
             match &new {
-                Some(new) => directory.put(Arc::clone(new)),
+                Some(new) => directory.put(new.clone()),
                 None => directory.remove(&key),
             }
             if old.is_some() || new.is_some() {
@@ -158,49 +168,41 @@ fn holds(change: &Change, old: Option<&Stored>) -> bool {
         Expect::Anything => true,
         Expect::Absent => old.is_none(),
         Expect::Present => old.is_some(),
-        Expect::Unchanged(sequence) => old.is_some_and(|old| old.changed == sequence),
+        Expect::Unchanged(sequence) => old.is_some_and(|old| old.changed() == sequence),
     }
 }
 
-fn stored(
-    key: &Key,
-    put: &Put,
-    old: Option<&Stored>,
-    sequence: u64,
-) -> Result<Arc<Stored>, String> {
+fn stored(key: &Key, put: &Put, old: Option<&Stored>, sequence: u64) -> Result<Stored, String> {
     let facts: Facts<'_> = serde_json::from_str(put.facts.get())
         .map_err(|why| format!("facts of no known form: {why}"))?;
-    let parents = facts.parents.into_iter().map(|it| Key {
-        type_name: it.type_name,
-        id: it.id,
-    });
-    Ok(Arc::new(Stored {
-        key: key.clone(),
-        attributes: facts.attrs.get().into(),
-        parents: parents.collect(),
+    let of = Unstored {
+        key: key.borrowed(),
+        attributes: facts.attrs.get(),
         changed: sequence,
-        born: old.map_or(sequence, |old| old.born),
+        born: old.map_or(sequence, Stored::born),
         stamp: put.stamp,
-    }))
+    };
+    let stored = Stored::new(of, facts.parents.iter().map(Uid::key));
+    stored.map_err(|why| why.to_string())
 }
 
 /// Whether an entity may have the parents that it names: no cycle, not too deep, not too many.
 fn check_hierarchy(directory: &Directory, new: &Stored) -> Result<(), &'static str> {
-    let mut found: HashSet<&Key> = HashSet::new();
-    let mut level: Vec<&Key> = new.parents.iter().collect();
+    let mut found: HashSet<KeyRef<'_>> = HashSet::new();
+    let mut level: Vec<KeyRef<'_>> = new.parents().collect();
     for _ in 0..MAX_DEPTH {
         if level.is_empty() {
             return Ok(());
         }
         let mut next = Vec::new();
         for parent in level {
-            if *parent == new.key {
+            if parent == new.key() {
                 return Err("would be its own ancestor");
             }
             if found.insert(parent)
                 && let Some(parent) = directory.get(parent)
             {
-                next.extend(parent.parents.iter());
+                next.extend(parent.parents());
             }
         }
         if found.len() > MAX_ANCESTORS {

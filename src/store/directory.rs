@@ -5,20 +5,19 @@
 //! all, a new table is made of both, so a change costs little however many there are.
 
 use std::{
-    borrow::Borrow,
-    collections::HashSet,
     fmt,
-    hash::{Hash, Hasher},
+    hash::BuildHasher,
     ops::Bound,
     sync::{Arc, OnceLock},
 };
 
 use foldhash::fast::RandomState;
+use hashbrown::{HashTable, hash_table::Entry};
 use rpds::HashTrieMapSync;
 
 use super::{
     order::Order,
-    version::{Key, Stored},
+    stored::{Key, KeyRef, Stored},
 };
 
 /// Changes for which no table is made.
@@ -29,31 +28,64 @@ const PART: usize = 4;
 /// The stored entities of one bundle.
 #[derive(Clone, Default)]
 pub struct Directory {
-    table: Arc<HashSet<ByKey, RandomState>>,
+    table: Arc<Table>,
     /// What has changed since the table was made; `None` is gone.
-    changed: HashTrieMapSync<Key, Option<Arc<Stored>>>,
+    changed: HashTrieMapSync<Key, Option<Stored>, RandomState>,
     count: usize,
     /// Made when someone first asks for it, which no decision does, and kept from then on.
     order: Arc<OnceLock<Order>>,
 }
 
-/// An entity, found by its key.
-#[derive(Clone)]
-struct ByKey(Arc<Stored>);
+/// Entities, found by their keys.
+#[derive(Clone, Default)]
+struct Table {
+    entities: HashTable<Stored>,
+    hashes: RandomState,
+}
+
+impl Table {
+    fn get(&self, key: KeyRef<'_>) -> Option<&Stored> {
+        let hash = self.hashes.hash_one(key);
+        self.entities.find(hash, |it| it.key() == key)
+    }
+
+    fn put(&mut self, stored: Stored) {
+        let Self { entities, hashes } = self;
+        let hash = hashes.hash_one(stored.key());
+        let is_it = |it: &Stored| it.key() == stored.key();
+        match entities.entry(hash, is_it, |it| hashes.hash_one(it.key())) {
+            Entry::Occupied(mut place) => *place.get_mut() = stored,
+            Entry::Vacant(place) => drop(place.insert(stored)),
+        }
+    }
+
+    fn remove(&mut self, key: KeyRef<'_>) {
+        let hash = self.hashes.hash_one(key);
+        if let Ok(found) = self.entities.find_entry(hash, |it| it.key() == key) {
+            found.remove();
+        }
+    }
+}
 
 impl Directory {
     /// An entity.
-    pub fn get(&self, key: &Key) -> Option<&Arc<Stored>> {
-        match self.changed.get(key) {
+    pub fn get<'k>(&self, key: impl Into<KeyRef<'k>>) -> Option<&Stored> {
+        let key = key.into();
+        let changed = match self.changed.is_empty() {
+            true => None,
+            false => self.changed.get(&key.to_key()),
+        };
+        match changed {
             Some(changed) => changed.as_ref(),
-            None => self.table.get(key).map(|it| &it.0),
+            None => self.table.get(key),
         }
     }
 
     /// Every entity, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Stored>> {
-        let table = self.table.iter().map(|it| &it.0);
-        let unchanged = table.filter(|it| !self.changed.contains_key(&it.key));
+    pub fn iter(&self) -> impl Iterator<Item = &Stored> {
+        let table = self.table.entities.iter();
+        let has_changed = |it: &Stored| self.changed.contains_key(&it.key().to_key());
+        let unchanged = table.filter(move |it| self.changed.is_empty() || !has_changed(it));
         unchanged.chain(self.changed.values().flatten())
     }
 
@@ -69,15 +101,21 @@ impl Directory {
 
     /// Whether `child` is still in a parent that it names: not after that parent was removed, even if
     /// one of its name was stored later. `stored_type` tells whether such parents are stored here.
-    pub fn is_in(&self, child: &Stored, parent: &Key, stored_type: bool) -> bool {
-        match self.get(parent) {
-            Some(parent) => parent.born <= child.changed,
-            None => !stored_type,
+    pub fn is_in(&self, child: &Stored, parent: KeyRef<'_>, stored_type: bool) -> bool {
+        self.holds_since(parent, stored_type) <= child.changed()
+    }
+
+    /// Since which record an entity that names `parent` is in it, as of [`Self::is_in`].
+    pub fn holds_since(&self, parent: KeyRef<'_>, stored_type: bool) -> u64 {
+        match (self.get(parent), stored_type) {
+            (Some(parent), _) => parent.born(),
+            (None, true) => u64::MAX,
+            (None, false) => 0,
         }
     }
 
     /// Every entity, in the order of their keys.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = &Arc<Stored>> {
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Stored> {
         let keys = self.order().onward(Bound::Unbounded);
         keys.filter_map(|key| self.get(key))
     }
@@ -90,7 +128,7 @@ impl Directory {
         after: Option<&Key>,
         limit: usize,
         filter: impl Fn(&Stored) -> bool,
-    ) -> Vec<Arc<Stored>> {
+    ) -> Vec<Stored> {
         let first = type_name.map(|name| Key::new(name, ""));
         let begin = match (after, &first) {
             (Some(after), Some(first)) if after < first => Bound::Included(first),
@@ -101,12 +139,15 @@ impl Directory {
         let keys = self.order().onward(begin);
         let of_type = keys.take_while(|key| type_name.is_none_or(|name| key.type_name == name));
         let found = of_type.filter_map(|key| self.get(key).filter(|stored| filter(stored)));
-        found.take(limit).map(Arc::clone).collect()
+        found.take(limit).cloned().collect()
     }
 
     /// One that has room for so many entities.
     pub(super) fn with_room(count: usize) -> Self {
-        let table = HashSet::with_capacity_and_hasher(count, RandomState::default());
+        let table = Table {
+            entities: HashTable::with_capacity(count),
+            ..Table::default()
+        };
         Self {
             table: Arc::new(table),
             ..Self::default()
@@ -115,11 +156,11 @@ impl Directory {
 
     /// Takes an entity into a directory that is only being made, which nobody else has: into its table
     /// at once.
-    pub(super) fn take_in(&mut self, stored: Arc<Stored>) {
+    pub(super) fn take_in(&mut self, stored: Stored) {
         match Arc::get_mut(&mut self.table) {
             Some(table) => {
-                table.replace(ByKey(stored));
-                self.count = table.len();
+                table.put(stored);
+                self.count = table.entities.len();
             }
             None => self.put(stored),
         }
@@ -127,13 +168,13 @@ impl Directory {
 
     /// The keys in their order; of a million it takes a second, once.
     fn order(&self) -> &Order {
-        let make = || Order::of(self.iter().map(|it| it.key.clone()).collect());
+        let make = || Order::of(self.iter().map(|it| it.key().to_key()).collect());
         self.order.get_or_init(make)
     }
 
     /// Puts an entity in its place.
-    pub(super) fn put(&mut self, stored: Arc<Stored>) {
-        let key = stored.key.clone();
+    pub(super) fn put(&mut self, stored: Stored) {
+        let key = stored.key().to_key();
         if self.get(&key).is_none() {
             self.count += 1;
             if let Some(order) = self.made_order() {
@@ -153,9 +194,9 @@ impl Directory {
         if let Some(order) = self.made_order() {
             order.remove(key);
         }
-        match self.table.contains(key) {
-            true => self.changed.insert_mut(key.clone(), None),
-            false => drop(self.changed.remove_mut(key)),
+        match self.table.get(key.borrowed()) {
+            Some(_) => self.changed.insert_mut(key.clone(), None),
+            None => drop(self.changed.remove_mut(key)),
         }
         self.fold();
     }
@@ -166,23 +207,23 @@ impl Directory {
 
     /// Makes a new table when much has changed since this one was made.
     fn fold(&mut self) {
-        if self.changed.size() <= FEW.max(self.table.len() / PART) {
+        if self.changed.size() <= FEW.max(self.table.entities.len() / PART) {
             return;
         }
         let table = Arc::make_mut(&mut self.table);
         for (key, changed) in self.changed.iter() {
             match changed {
-                Some(stored) => drop(table.replace(ByKey(Arc::clone(stored)))),
-                None => drop(table.remove(key)),
+                Some(stored) => table.put(stored.clone()),
+                None => table.remove(key.borrowed()),
             }
         }
         self.changed = HashTrieMapSync::default();
     }
 }
 
-impl FromIterator<Arc<Stored>> for Directory {
+impl FromIterator<Stored> for Directory {
     /// Of two entities of one key, the latter stands.
-    fn from_iter<I: IntoIterator<Item = Arc<Stored>>>(entities: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = Stored>>(entities: I) -> Self {
         let entities = entities.into_iter();
         let mut directory = Self::with_room(entities.size_hint().0);
         for stored in entities {
@@ -200,26 +241,6 @@ impl fmt::Debug for Directory {
     }
 }
 
-impl Borrow<Key> for ByKey {
-    fn borrow(&self) -> &Key {
-        &self.0.key
-    }
-}
-
-impl Hash for ByKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key.hash(state);
-    }
-}
-
-impl PartialEq for ByKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key == other.0.key
-    }
-}
-
-impl Eq for ByKey {}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -227,20 +248,9 @@ mod tests {
     use super::*;
     use crate::ledger::testing::Dice;
 
-    fn stored(key: &Key, changed: u64) -> Arc<Stored> {
-        Arc::new(Stored {
-            key: key.clone(),
-            attributes: "{}".into(),
-            parents: Box::default(),
-            changed,
-            born: 1,
-            stamp: 0,
-        })
-    }
-
     #[track_caller]
     fn check(directory: &Directory, model: &BTreeMap<Key, u64>) {
-        let told = |it: &Arc<Stored>| (it.key.clone(), it.changed);
+        let told = |it: &Stored| (it.key().to_key(), it.changed());
         assert_eq!(
             directory.iter().map(told).collect::<BTreeMap<_, _>>(),
             *model
@@ -249,7 +259,7 @@ mod tests {
         assert_eq!(directory.len(), model.len());
         assert!(directory.in_order().map(told).eq(model.clone()));
         for (key, changed) in model {
-            assert_eq!(directory.get(key).map(|it| it.changed), Some(*changed));
+            assert_eq!(directory.get(key).map(Stored::changed), Some(*changed));
         }
     }
 
@@ -262,7 +272,7 @@ mod tests {
             let key = Key::new("T", &dice.below(150).to_string());
             match dice.percent(if step % 1_000 < 700 { 70 } else { 5 }) {
                 true => {
-                    directory.put(stored(&key, step));
+                    directory.put(Stored::bare(&key, &[], step));
                     model.insert(key, step);
                 }
                 false => {
@@ -278,7 +288,7 @@ mod tests {
         for (directory, model) in &earlier {
             check(directory, model);
         }
-        let again: Directory = directory.iter().map(Arc::clone).collect();
+        let again: Directory = directory.iter().cloned().collect();
         check(&again, &model);
     }
 }

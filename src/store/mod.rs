@@ -17,6 +17,7 @@ mod past;
 mod revision;
 mod revocations;
 mod state;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -30,4 +31,5 @@ pub use open::{Both, Progress, Store, StoreError, StoreOptions, StoreTasks, Writ
 pub use past::{NotPast, Past};
 pub use revision::Reach;
 pub use revocations::Revocations;
-pub use version::{Key, Stored, Version};
+pub use stored::{Key, KeyRef, Stored, Unstored};
+pub use version::Version;

@@ -7,7 +7,7 @@ use std::{ops::Bound, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 
-use super::version::Key;
+use super::stored::Key;
 
 /// Keys of one run, at most: what is copied when one of them comes or goes.
 const RUN: usize = 64;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     apply::Uid,
-    version::{Key, Stored, Version},
+    stored::{KeyRef, Stored, Unstored},
+    version::Version,
 };
 use crate::ledger::{
     Chain, Epoch,
@@ -95,7 +96,7 @@ pub(super) fn read(version: &mut Version, chain: Chain, bytes: &[u8]) -> Result<
             version.directories.remove_mut(bundle.as_str());
             let changed = Arc::make_mut(&mut directory);
             for item in entities {
-                changed.put(Arc::new(stored(item)));
+                changed.put(stored(&item)?);
             }
             version.directories.insert_mut(bundle.into(), directory);
         }
@@ -103,32 +104,29 @@ pub(super) fn read(version: &mut Version, chain: Chain, bytes: &[u8]) -> Result<
     Ok(())
 }
 
-fn item(stored: &Arc<Stored>) -> Item {
-    let uid = |key: &Key| Uid {
-        type_name: key.type_name.clone(),
-        id: key.id.clone(),
+fn item(stored: &Stored) -> Item {
+    let uid = |key: KeyRef<'_>| Uid {
+        type_name: key.type_name.into(),
+        id: key.id.into(),
     };
     Item {
-        uid: uid(&stored.key),
-        changed: stored.changed,
-        born: stored.born,
-        stamp: stored.stamp,
-        attrs: stored.attributes.to_string(),
-        parents: stored.parents.iter().map(uid).collect(),
+        uid: uid(stored.key()),
+        changed: stored.changed(),
+        born: stored.born(),
+        stamp: stored.stamp(),
+        attrs: stored.attributes().text().to_owned(),
+        parents: stored.parents().map(uid).collect(),
     }
 }
 
-fn stored(item: Item) -> Stored {
-    let key = |uid: Uid| Key {
-        type_name: uid.type_name,
-        id: uid.id,
-    };
-    Stored {
-        key: key(item.uid),
-        attributes: item.attrs.into(),
-        parents: item.parents.into_iter().map(key).collect(),
+fn stored(item: &Item) -> Result<Stored, String> {
+    let of = Unstored {
+        key: item.uid.key(),
+        attributes: &item.attrs,
         changed: item.changed,
         born: item.born,
         stamp: item.stamp,
-    }
+    };
+    let stored = Stored::new(of, item.parents.iter().map(Uid::key));
+    stored.map_err(|why| why.to_string())
 }

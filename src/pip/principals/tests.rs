@@ -62,7 +62,12 @@ fn claims(members: Json) -> Arc<Claims> {
 }
 
 fn ancestors(who: &Principal) -> Vec<String> {
-    let mut names: Vec<_> = who.shared().ancestors().map(Uid::to_string).collect();
+    let mut names: Vec<_> = who
+        .shared()
+        .ancestors()
+        .iter()
+        .map(Uid::to_string)
+        .collect();
     names.sort();
     names
 }
@@ -87,7 +92,7 @@ fn a_token_makes_one_principal_for_as_long_as_a_snapshot_is_served() {
         "indirect ones as well"
     );
     let lead = Some(entity_value("User::\"u2\"".parse().unwrap()));
-    assert_eq!(first.shared().get("lead").cloned(), lead.map(Into::into));
+    assert_eq!(first.shared().attribute("lead"), lead.as_ref());
 
     let equal = claims(json!({"sub": "u1", "teams": ["t1"], "lead": "u2"}));
     let other = live

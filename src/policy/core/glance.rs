@@ -176,7 +176,7 @@ impl<'r> Glance<'r> {
         match of {
             Seen::Entity(uid) => {
                 let entity = self.find(uid);
-                Some(entity.is_some_and(|entity| entity.get(attribute).is_some()))
+                Some(entity.is_some_and(|entity| entity.attribute(attribute).is_some()))
             }
             Seen::Value(value) => match value.value_kind() {
                 ValueKind::Record(members) => Some(members.contains_key(attribute)),
@@ -219,9 +219,9 @@ impl<'r> Glance<'r> {
 }
 
 fn is_in(uid: &Uid, entity: Option<&Entity>, group: &Uid) -> bool {
-    uid == group || entity.is_some_and(|entity| entity.is_descendant_of(group))
+    uid == group || entity.is_some_and(|entity| entity.is_in(group))
 }
 
 fn attribute<'e>(entity: &'e Entity, name: &str) -> Option<Seen<'e>> {
-    super::attribute(entity, name).map(Seen::value)
+    entity.attribute(name).map(Seen::value)
 }

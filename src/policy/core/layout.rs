@@ -63,6 +63,11 @@ pub(super) enum Node {
 }
 
 impl Layout {
+    /// Whether all of them can be told at a glance.
+    pub(in crate::policy) fn is_plain(&self) -> bool {
+        !self.0.contains(&Node::Cedars)
+    }
+
     pub(super) fn node(&self, at: u32) -> Option<&Node> {
         self.0.get(usize::try_from(at).ok()?)
     }

@@ -19,12 +19,10 @@ mod validate;
 mod value;
 mod ways;
 
-pub use cedar_policy_core::ast::{
-    Entity, EntityType as TypeName, EntityUID as Uid, Value as CedarValue,
-};
+pub use cedar_policy_core::ast::{EntityType as TypeName, EntityUID as Uid, Value as CedarValue};
 
 pub(super) use entity::action_entities;
-pub use entity::{Entities, attribute, attributes, entity, entity_references, uid};
+pub use entity::{Above, Entities, Entity, entity_references, uid};
 pub(super) use eval::{Conditions, Evaluator, RuleError};
 pub(super) use head::{ActionScope, HeadPart, Scope};
 pub(super) use layout::{Laid, Laying, Layout};
@@ -39,5 +37,6 @@ pub(super) use validate::{Invalid, PolicyValidator};
 pub use value::{
     as_entity, as_record, as_set, as_text, bool, datetime, decimal, duration, entity_value, ip,
     long, notation, notation_of_uid, record, references, set, stated, stated_uid, string,
+    type_text,
 };
 pub(super) use ways::{Plan, Way, Ways};

@@ -3,7 +3,7 @@
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Var};
 
 use super::{
-    CedarValue, Entities, Evaluator, Part, Rule, Uid,
+    CedarValue, Entities, Entity, Evaluator, Part, Rule, Uid,
     value::{as_entity, as_set},
     ways::text,
 };
@@ -141,7 +141,7 @@ pub(in crate::policy) fn ancestors_like(
         let kind = uid.entity_type();
         groups.iter().any(|group| group.entity_type() == kind)
     };
-    let ancestors = entities.get(uid).into_iter().flat_map(|it| it.ancestors());
+    let ancestors = entities.get(uid).map_or(&[][..], Entity::ancestors).iter();
     let mut within: Vec<Uid> = ancestors.filter(of_kind).cloned().collect();
     within.sort();
     within.truncate(MAX_WITHIN);

@@ -9,6 +9,7 @@ use cedar_policy_core::{
     ast::{self, Expr, ExprKind, PolicyID, SlotEnv, SlotId, Var},
     parser::{Loc, text_to_cst::parse_policies},
 };
+use smol_str::SmolStr;
 
 use super::{Scope, Uid};
 use crate::{
@@ -280,6 +281,21 @@ impl Rule {
         self.conditions
             .iter()
             .any(|conditions| conditions.subexpressions().any(fails))
+    }
+
+    /// The members that the conditions name, of whatever they are.
+    pub(in crate::policy) fn members_named(&self) -> impl Iterator<Item = &SmolStr> {
+        let all = self.conditions.iter().flat_map(|it| it.subexpressions());
+        all.flat_map(|expr| {
+            let (first, further) = match expr.expr_kind() {
+                ExprKind::GetAttr { attr, .. } | ExprKind::HasAttr { attr, .. } => {
+                    (Some(attr), &[][..])
+                }
+                ExprKind::ExtHasAttr { attrs, .. } => (Some(attrs.first()), attrs.tail()),
+                _ => (None, &[][..]),
+            };
+            first.into_iter().chain(further)
+        })
     }
 
     /// Whether the conditions may depend on `context.now`.

@@ -276,7 +276,8 @@ pub fn notation_of_uid(uid: &Uid) -> String {
     }
 }
 
-fn type_text(uid: &Uid) -> Cow<'_, str> {
+/// The full name of an entity's type.
+pub fn type_text(uid: &Uid) -> Cow<'_, str> {
     let name = uid.entity_type().name();
     match name.is_unqualified() {
         true => Cow::Borrowed(name.basename_as_ref().as_ref()),

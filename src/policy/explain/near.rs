@@ -145,7 +145,7 @@ impl<'q> Party<'q> {
     }
 
     fn is_in(&self, group: &Uid) -> bool {
-        let within = |entity: &Entity| entity.is_descendant_of(group);
+        let within = |entity: &Entity| entity.is_in(group);
         self.uid == group || self.entity.is_some_and(within)
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::policy::{
     ParsedPolicies, Schema, TextLimits,
-    core::{self, Truth},
+    core::{self, Above, Entity, Truth},
 };
 
 const SCHEMA: &str = "entity G; entity U in [G] = { n: Long, ok: Bool, name?: String };
@@ -107,12 +107,7 @@ fn observed(clauses: &str, expected: &[Truth], holds: Result<bool, &'static str>
     let [principal, resource] = ["p", "r"].map(|id| core::uid(kind, id));
     let facts = [("n", core::long(1)), ("ok", core::bool(true))];
     let facts = facts.map(|(name, value)| (name.into(), value));
-    let known = core::entity(
-        principal.clone(),
-        facts,
-        Default::default(),
-        Default::default(),
-    );
+    let known = Entity::new(principal.clone(), facts, Above::default());
     let entities = Entities::new([Arc::new(known), Arc::clone(&action.entity)]);
     let request = Request {
         principal,

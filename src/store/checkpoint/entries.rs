@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::record::{Restored, Revocation},
-    store::version::{Key, Stored},
+    store::stored::{KeyRef, Stored, Unstored},
 };
 
 pub(super) const POSITION: &[u8] = b"p";
@@ -48,9 +48,9 @@ pub(super) fn revocation_entry(revocation: &Revocation) -> (Vec<u8>, Vec<u8>) {
 
 /// Entries are in the order of keys, so that a directory is read in its order. Only an id, which is
 /// the rest, may have a zero byte.
-pub(super) fn entity_key(bundle: &str, key: &Key) -> Vec<u8> {
+pub(super) fn entity_key(bundle: &str, key: KeyRef<'_>) -> Vec<u8> {
     let mut bytes = vec![ENTITY];
-    for part in [bundle, key.type_name.as_str()] {
+    for part in [bundle, key.type_name] {
         bytes.extend(part.as_bytes());
         bytes.push(0);
     }
@@ -58,46 +58,46 @@ pub(super) fn entity_key(bundle: &str, key: &Key) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn read_key(bytes: &[u8]) -> Option<(&str, Key)> {
+pub(super) fn read_key(bytes: &[u8]) -> Option<(&str, KeyRef<'_>)> {
     let mut parts = std::str::from_utf8(bytes).ok()?.splitn(3, '\0');
     let (bundle, type_name, id) = (parts.next()?, parts.next()?, parts.next()?);
-    Some((bundle, Key::new(type_name, id)))
+    Some((bundle, KeyRef { type_name, id }))
 }
 
 pub(super) fn entity_value(stored: &Stored) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64 + stored.attributes.len());
-    for number in [stored.changed, stored.born, stored.stamp] {
+    let attributes = stored.attributes().text();
+    let mut bytes = Vec::with_capacity(64 + attributes.len());
+    for number in [stored.changed(), stored.born(), stored.stamp()] {
         bytes.extend(number.to_le_bytes());
     }
-    put_text(&mut bytes, &stored.attributes);
-    for parent in &stored.parents {
-        put_text(&mut bytes, &parent.type_name);
-        put_text(&mut bytes, &parent.id);
+    put_text(&mut bytes, attributes);
+    for parent in stored.parents() {
+        put_text(&mut bytes, parent.type_name);
+        put_text(&mut bytes, parent.id);
     }
     bytes
 }
 
-pub(super) fn read_value(key: Key, mut bytes: &[u8]) -> Option<Stored> {
+pub(super) fn read_value(key: KeyRef<'_>, mut bytes: &[u8]) -> Option<Stored> {
     let mut number = || {
         let (number, rest) = bytes.split_first_chunk()?;
         bytes = rest;
         Some(u64::from_le_bytes(*number))
     };
     let (changed, born, stamp) = (number()?, number()?, number()?);
-    let attributes = take_text(&mut bytes)?.into();
-    let mut parents = Vec::new();
-    while !bytes.is_empty() {
-        let (type_name, id) = (take_text(&mut bytes)?, take_text(&mut bytes)?);
-        parents.push(Key::new(type_name, id));
-    }
-    Some(Stored {
+    let of = Unstored {
         key,
-        attributes,
-        parents: parents.into(),
+        attributes: take_text(&mut bytes)?,
         changed,
         born,
         stamp,
-    })
+    };
+    let mut parents = Vec::new();
+    while !bytes.is_empty() {
+        let (type_name, id) = (take_text(&mut bytes)?, take_text(&mut bytes)?);
+        parents.push(KeyRef { type_name, id });
+    }
+    Stored::new(of, parents).ok()
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {

@@ -116,7 +116,6 @@ impl<'p> Loading<'p> {
     fn entity(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let (bundle, key) = read_key(key).ok_or("a key of no known form")?;
         let stored = read_value(key, value).ok_or("a value of no known form")?;
-        let stored = Arc::new(stored);
         match &mut self.here {
             Some((name, directory)) if **name == *bundle => directory.take_in(stored),
             _ => {

@@ -180,7 +180,7 @@ impl CheckpointTask {
             .directories
             .iter()
             .flat_map(|(bundle, directory)| directory.in_order().map(move |it| (bundle, it)))
-            .map(|(bundle, stored)| (entity_key(bundle, &stored.key), entity_value(stored)));
+            .map(|(bundle, stored)| (entity_key(bundle, stored.key()), entity_value(stored)));
         let revocations = version.revocations.iter().map(revocation_entry);
         let mut batch = sled::Batch::default();
         for (n, (key, value)) in entities.chain(revocations).enumerate() {
@@ -208,9 +208,9 @@ impl CheckpointTask {
                     old,
                     new,
                 } => (
-                    entity_key(&bundle, &key),
-                    old.as_deref().map(entity_value),
-                    new.as_deref().map(entity_value),
+                    entity_key(&bundle, key.borrowed()),
+                    old.as_ref().map(entity_value),
+                    new.as_ref().map(entity_value),
                 ),
                 Delta::Revocation(revocation) => {
                     let (key, value) = revocation_entry(&revocation);

@@ -153,7 +153,7 @@ fn claims(jti: &str, sub: &str, issued: Option<i64>) -> Claims {
 fn ids(version: &Version) -> Vec<String> {
     let directory = version.directory("b").cloned().unwrap_or_default();
     let page = directory.page(None, None, usize::MAX, |_| true);
-    page.into_iter().map(|it| it.key.id.to_string()).collect()
+    page.iter().map(|it| it.key().id.to_owned()).collect()
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn who_was_in_a_parent_that_is_removed_is_not_in_a_new_one_of_its_name() {
         let version = store.store.pin();
         let directory = version.directory("b").unwrap();
         let child = directory.get(&Key::new("T", "child")).unwrap();
-        directory.is_in(child, &Key::new("T", "g"), true)
+        directory.is_in(child, Key::new("T", "g").borrowed(), true)
     };
     store
         .write(&entities(vec![

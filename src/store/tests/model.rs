@@ -59,12 +59,10 @@ impl Model {
         for (id, (facts, changed)) in &self.entities {
             let stored = found.get(&Key::new("T", id)).unwrap();
             let facts: serde_json::Value = serde_json::from_str(facts).unwrap();
-            assert_eq!(stored.changed, *changed, "seed {seed}, {id}");
-            assert_eq!(
-                *stored.attributes,
-                *facts["attrs"].to_string(),
-                "seed {seed}, {id}"
-            );
+            assert_eq!(stored.changed(), *changed, "seed {seed}, {id}");
+            let stored: serde_json::Value =
+                serde_json::from_str(stored.attributes().text()).unwrap();
+            assert_eq!(stored, facts["attrs"], "seed {seed}, {id}");
         }
         let revocations = version.revocations();
         assert!(

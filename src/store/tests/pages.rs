@@ -6,26 +6,18 @@ use super::*;
 fn a_page_looks_at_no_more_than_it_has() {
     let stored = |n: usize| {
         let key = Key::new(if n < 4_000 { "T" } else { "U" }, &format!("{n:05}"));
-        let stored = Stored {
-            key,
-            attributes: "{}".into(),
-            parents: Box::default(),
-            changed: 1,
-            born: 1,
-            stamp: 0,
-        };
-        Arc::new(stored)
+        Stored::bare(&key, &[], 1)
     };
     // In no order.
     let directory: Directory = (0..5_000).map(|n| stored(n * 7 % 5_000)).collect();
     let check = |type_name: Option<&str>, after: Option<usize>, expected: Vec<usize>| {
         let looks = std::cell::Cell::new(0);
-        let after = after.map(|n| stored(n).key.clone());
+        let after = after.map(|n| stored(n).key().to_key());
         let page = directory.page(type_name, after.as_ref(), 100, |_| {
             looks.set(looks.get() + 1);
             true
         });
-        let found: Vec<usize> = page.iter().map(|it| it.key.id.parse().unwrap()).collect();
+        let found: Vec<usize> = page.iter().map(|it| it.key().id.parse().unwrap()).collect();
         assert_eq!((found, looks.get()), (expected.clone(), expected.len()));
     };
     check(None, None, (0..100).collect());

@@ -35,7 +35,7 @@ impl Ways<'_> {
             ways.extend(self.solve(child, &entity_value((*group).clone()), literal));
         }
         if let (Some(entity), [_]) = (self.entities.get(uid), groups.as_slice()) {
-            let mut ancestors: Vec<&Uid> = entity.ancestors().collect();
+            let mut ancestors: Vec<&Uid> = entity.ancestors().iter().collect();
             ancestors.sort();
             for ancestor in ancestors.into_iter().take(MAX_WAYS) {
                 ways.extend(self.solve(of, &entity_value(ancestor.clone()), false));
@@ -47,11 +47,7 @@ impl Ways<'_> {
     /// Leaving every parent by which an entity is in one of `groups`.
     pub(in crate::policy) fn leave(&self, uid: &Uid, named: &str, groups: &[&Uid]) -> Option<Way> {
         let leads = |parent: &Uid| {
-            let above = |group: &Uid| {
-                self.entities
-                    .get(parent)
-                    .is_some_and(|it| it.is_descendant_of(group))
-            };
+            let above = |group: &Uid| self.entities.get(parent).is_some_and(|it| it.is_in(group));
             groups.iter().any(|group| parent == *group || above(group))
         };
         if groups.contains(&uid) {
@@ -61,6 +57,7 @@ impl Ways<'_> {
             .entities
             .get(uid)?
             .parents()
+            .iter()
             .filter(|it| leads(it))
             .collect();
         parents.sort();

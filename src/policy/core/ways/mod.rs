@@ -252,7 +252,7 @@ impl<'a> Ways<'a> {
             None if spot.root == Root::Context => self.context.get(attr).cloned(),
             None => None,
             Some(value) => match as_entity(value) {
-                Some(uid) => super::attribute(self.entities.get(uid)?, attr).cloned(),
+                Some(uid) => self.entities.get(uid)?.attribute(attr).cloned(),
                 None => as_record(value)?.get(attr).cloned(),
             },
         }

@@ -188,8 +188,10 @@ impl Heads {
             .iter()
             .all(|([principal, action, resource], ids)| {
                 let party = |uid: &EntityUid| {
-                    let entity = self.store.get(uid).map(AsRef::as_ref);
-                    index.party(uid.as_ref(), entity)
+                    let entity = self.store.get(uid);
+                    let entity =
+                        entity.map(|it| crate::policy::core::Entity::of_cedars(it.as_ref()));
+                    index.party(uid.as_ref(), entity.as_ref())
                 };
                 let found = index.matching(&party(principal), action.as_ref(), &party(resource));
                 found.len() == ids.len() && found.iter().all(|(it, _)| ids.contains(self.id(*it)))
