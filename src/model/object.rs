@@ -1,10 +1,6 @@
 //! A JSON object as text, each of whose members is found without reading the others.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize,
@@ -22,7 +18,7 @@ const ENTRY: usize = 2 * NUMBER;
 /// A look at a member touches the index and that member. Short ones stand first, so that those are
 /// near the index which are looked at most: numbers, flags, names.
 ///
-/// The index holds for the program that made it, and is never written to a disk.
+/// It may be written to a disk: its form is that of `store`'s checkpoint, whose number changes with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct JsonObject<'b>(&'b [u8]);
 
@@ -57,7 +53,7 @@ impl<'b> JsonObject<'b> {
     pub fn write(text: &str, bytes: &mut Vec<u8>) -> Result<(), NoJsonObject> {
         let mut members = members(text).map_err(|_| NoJsonObject)?;
         let number = |size: usize| u32::try_from(size).map_err(|_| NoJsonObject);
-        bytes.extend(number(members.len())?.to_ne_bytes());
+        bytes.extend(number(members.len())?.to_le_bytes());
         members.sort_unstable_by_key(|(name, value)| (value.len(), name.len()));
         let index = bytes.len();
         bytes.resize(index + members.len() * ENTRY, 0);
@@ -67,7 +63,7 @@ impl<'b> JsonObject<'b> {
             if n > 0 {
                 bytes.push(b',');
             }
-            let place = [sum(name), number(bytes.len() - begin)?].map(u32::to_ne_bytes);
+            let place = [sum(name), number(bytes.len() - begin)?].map(u32::to_le_bytes);
             let entry = index + n * ENTRY;
             if let Some(entry) = bytes.get_mut(entry..entry + ENTRY) {
                 entry.copy_from_slice(place.as_flattened());
@@ -111,7 +107,7 @@ impl<'b> JsonObject<'b> {
     /// The index, and the text.
     fn parts(self) -> Option<(&'b [[u8; ENTRY]], &'b [u8])> {
         let (count, rest) = self.0.split_first_chunk()?;
-        let size = at(u32::from_ne_bytes(*count)).checked_mul(ENTRY)?;
+        let size = at(u32::from_le_bytes(*count)).checked_mul(ENTRY)?;
         let (index, text) = rest.split_at_checked(size)?;
         Some((index.as_chunks().0, text))
     }
@@ -137,8 +133,8 @@ impl Place {
     fn read(bytes: &[u8; ENTRY]) -> Self {
         match bytes.as_chunks().0 {
             [sum, begin] => Self {
-                sum: u32::from_ne_bytes(*sum),
-                begin: u32::from_ne_bytes(*begin),
+                sum: u32::from_le_bytes(*sum),
+                begin: u32::from_le_bytes(*begin),
             },
             _ => Self::default(),
         }
@@ -155,9 +151,7 @@ fn begin_of(name: &str) -> String {
 }
 
 fn sum(name: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    u32::try_from(hasher.finish() >> 32).unwrap_or_default()
+    crc32fast::hash(name.as_bytes())
 }
 
 /// The members of an object, each by its name and the text of its value, in the order of their names.

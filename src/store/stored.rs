@@ -70,7 +70,7 @@ impl Stored {
         }
         let KeyRef { type_name, id } = of.key;
         let mut bytes = Vec::with_capacity(512);
-        bytes.extend(of.changed.to_ne_bytes());
+        bytes.extend(of.changed.to_le_bytes());
         for length in [type_name.len(), id.len(), names.len()] {
             bytes.extend(length_bytes(length)?);
         }
@@ -78,8 +78,21 @@ impl Stored {
         bytes.extend(id.as_bytes());
         bytes.extend(names);
         JsonObject::write(of.attributes, &mut bytes)?;
-        bytes.extend([of.born, of.stamp].map(u64::to_ne_bytes).as_flattened());
+        bytes.extend([of.born, of.stamp].map(u64::to_le_bytes).as_flattened());
         Ok(Self(bytes.into()))
+    }
+
+    /// What [`Self::bytes`] gave, if it is all there and of this name.
+    pub(super) fn read(key: KeyRef<'_>, bytes: &[u8]) -> Option<Self> {
+        let ([type_name, id, parents], rest) = lengths(bytes.get(size_of::<u64>()..)?)?;
+        let stored = Self(bytes.into());
+        let is_whole = type_name + id + parents + END <= rest.len();
+        (is_whole && stored.key() == key).then_some(stored)
+    }
+
+    /// All of it, in the form of the checkpoint.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// An entity without attributes, as of one record.
@@ -150,7 +163,7 @@ impl Stored {
 }
 
 fn number_at(bytes: Option<&[u8; size_of::<u64>()]>) -> u64 {
-    bytes.map_or(0, |it| u64::from_ne_bytes(*it))
+    bytes.map_or(0, |it| u64::from_le_bytes(*it))
 }
 
 /// Lengths that stand at the beginning of `bytes`, and what comes after them.
@@ -160,14 +173,14 @@ fn lengths<const N: usize>(bytes: &[u8]) -> Option<([usize; N], &[u8])> {
         .as_chunks()
         .0
         .iter()
-        .map(|it| u32::from_ne_bytes(*it));
+        .map(|it| u32::from_le_bytes(*it));
     let mut next = || usize::try_from(lengths.next().unwrap_or(0)).unwrap_or(0);
     Some((std::array::from_fn(|_| next()), rest))
 }
 
 fn length_bytes(length: usize) -> Result<[u8; 4], NoJsonObject> {
     let length = u32::try_from(length).map_err(|_| NoJsonObject)?;
-    Ok(length.to_ne_bytes())
+    Ok(length.to_le_bytes())
 }
 
 /// It was text when it was written there.
@@ -263,6 +276,12 @@ mod tests {
                 stamp,
             };
             let stored = Stored::new(of, parents.iter().map(Key::borrowed)).unwrap();
+            let again = Stored::read(stored.key(), stored.bytes());
+            prop_assert_eq!(again.as_ref(), Some(&stored));
+            prop_assert_eq!(Stored::read(Key::new("T", "").borrowed(), stored.bytes()), None);
+            for cut in 0..HEADER + END {
+                prop_assert_eq!(Stored::read(stored.key(), &stored.bytes()[..cut]), None);
+            }
             prop_assert_eq!(stored.key(), name.borrowed());
             prop_assert!(stored.parents().eq(parents.iter().map(Key::borrowed)));
             let read: serde_json::Value =

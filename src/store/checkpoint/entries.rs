@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::record::{Restored, Revocation},
-    store::stored::{KeyRef, Stored, Unstored},
+    store::stored::KeyRef,
 };
 
 pub(super) const POSITION: &[u8] = b"p";
 pub(super) const ENTITY: u8 = b'e';
 pub(super) const REVOCATION: u8 = b'r';
-pub(super) const FORMAT: u32 = 2;
+/// Of this file, and of [`Stored`]'s bytes.
+pub(super) const FORMAT: u32 = 3;
 
 /// Where the checkpoint stands.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -62,54 +63,4 @@ pub(super) fn read_key(bytes: &[u8]) -> Option<(&str, KeyRef<'_>)> {
     let mut parts = std::str::from_utf8(bytes).ok()?.splitn(3, '\0');
     let (bundle, type_name, id) = (parts.next()?, parts.next()?, parts.next()?);
     Some((bundle, KeyRef { type_name, id }))
-}
-
-pub(super) fn entity_value(stored: &Stored) -> Vec<u8> {
-    let attributes = stored.attributes().text();
-    let mut bytes = Vec::with_capacity(64 + attributes.len());
-    for number in [stored.changed(), stored.born(), stored.stamp()] {
-        bytes.extend(number.to_le_bytes());
-    }
-    put_text(&mut bytes, attributes);
-    for parent in stored.parents() {
-        put_text(&mut bytes, parent.type_name);
-        put_text(&mut bytes, parent.id);
-    }
-    bytes
-}
-
-pub(super) fn read_value(key: KeyRef<'_>, mut bytes: &[u8]) -> Option<Stored> {
-    let mut number = || {
-        let (number, rest) = bytes.split_first_chunk()?;
-        bytes = rest;
-        Some(u64::from_le_bytes(*number))
-    };
-    let (changed, born, stamp) = (number()?, number()?, number()?);
-    let of = Unstored {
-        key,
-        attributes: take_text(&mut bytes)?,
-        changed,
-        born,
-        stamp,
-    };
-    let mut parents = Vec::new();
-    while !bytes.is_empty() {
-        let (type_name, id) = (take_text(&mut bytes)?, take_text(&mut bytes)?);
-        parents.push(KeyRef { type_name, id });
-    }
-    Stored::new(of, parents).ok()
-}
-
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(text.as_bytes());
-}
-
-fn take_text<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (text, rest) = rest.split_at_checked(length)?;
-    *bytes = rest;
-    std::str::from_utf8(text).ok()
 }

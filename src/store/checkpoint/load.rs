@@ -8,10 +8,10 @@ use std::{
 
 use sled::IVec;
 
-use super::entries::{ENTITY, FORMAT, POSITION, Position, REVOCATION, read_key, read_value, sum};
+use super::entries::{ENTITY, FORMAT, POSITION, Position, REVOCATION, read_key, sum};
 use crate::{
     ledger::{Chain, Epoch},
-    store::{directory::Directory, open::Both, version::Version},
+    store::{Stored, directory::Directory, open::Both, version::Version},
 };
 
 /// Entries that are handed on together.
@@ -115,7 +115,7 @@ impl<'p> Loading<'p> {
 
     fn entity(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let (bundle, key) = read_key(key).ok_or("a key of no known form")?;
-        let stored = read_value(key, value).ok_or("a value of no known form")?;
+        let stored = Stored::read(key, value).ok_or("a value of no known form")?;
         match &mut self.here {
             Some((name, directory)) if **name == *bundle => directory.take_in(stored),
             _ => {

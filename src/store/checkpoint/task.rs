@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
-use super::entries::{FORMAT, POSITION, Position, entity_key, entity_value, revocation_entry, sum};
+use super::entries::{FORMAT, POSITION, Position, entity_key, revocation_entry, sum};
 use crate::store::{
     apply::Delta,
     health::{Health, Part},
@@ -180,7 +180,7 @@ impl CheckpointTask {
             .directories
             .iter()
             .flat_map(|(bundle, directory)| directory.in_order().map(move |it| (bundle, it)))
-            .map(|(bundle, stored)| (entity_key(bundle, stored.key()), entity_value(stored)));
+            .map(|(bundle, stored)| (entity_key(bundle, stored.key()), stored.bytes().to_vec()));
         let revocations = version.revocations.iter().map(revocation_entry);
         let mut batch = sled::Batch::default();
         for (n, (key, value)) in entities.chain(revocations).enumerate() {
@@ -209,8 +209,8 @@ impl CheckpointTask {
                     new,
                 } => (
                     entity_key(&bundle, key.borrowed()),
-                    old.as_ref().map(entity_value),
-                    new.as_ref().map(entity_value),
+                    old.map(|it| it.bytes().to_vec()),
+                    new.map(|it| it.bytes().to_vec()),
                 ),
                 Delta::Revocation(revocation) => {
                     let (key, value) = revocation_entry(&revocation);
