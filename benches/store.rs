@@ -10,6 +10,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a bench measures time, and one that panics has failed"
 )]
 
@@ -59,10 +60,14 @@ const FILES: &[(&str, &str)] = &[
          [[entity]]\ntype = \"Doc\"\nsource = \"request\"",
     ),
 ];
+/// Entities that are always at hand.
+const FEW: usize = 1_000;
 /// Entities in one record.
 const CHUNK: usize = 1_000;
-/// Decisions that are measured.
+/// Decisions that are measured together.
 const MEASURED: usize = 200_000;
+/// How often they are.
+const ROUNDS: usize = 9;
 
 struct Open {
     store: Arc<Store>,
@@ -179,24 +184,26 @@ fn resident() -> u64 {
     digits.parse::<u64>().unwrap() / 1024
 }
 
-/// The mean time of a decision about users drawn by Zipf(1.0), in nanoseconds.
-fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
-    let version = store.pin();
-    let view = DirectoryView::new(version.directory("b").unwrap().clone());
-    let known = Known::new(snapshot, &view);
-    let mut seed = 0x9E37_79B9_u64;
-    let mut draw = || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
+/// Decisions about users of a directory, drawn by Zipf(1.0).
+struct Decisions<'w> {
+    known: Known<'w>,
+    count: usize,
+    seed: u64,
+}
+
+impl Decisions<'_> {
+    fn draw(&mut self) -> usize {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
         // The inverse of the harmonic sum, about: rank = N^u.
-        let unit = (seed >> 11) as f64 / (1_u64 << 53) as f64;
-        (count as f64).powf(unit) as usize - 1
-    };
-    let context = Members::new();
-    let once = |n: usize| {
-        let uid = EntityRef::new("User", format!("user-{n}"));
-        let who = Principal::vouched(known, &EntityFacts::bare(uid)).unwrap();
+        let unit = (self.seed >> 11) as f64 / (1_u64 << 53) as f64;
+        (self.count as f64).powf(unit) as usize - 1
+    }
+
+    fn one(&mut self) {
+        let uid = EntityRef::new("User", format!("user-{}", self.draw()));
+        let who = Principal::vouched(self.known, &EntityFacts::bare(uid)).unwrap();
         let owner = doorward::model::Value::from("someone");
         let question = Question::Named(NamedQuestion {
             action: "read".into(),
@@ -206,6 +213,7 @@ fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
                 ..EntityFacts::bare(EntityRef::new("Doc", "d"))
             },
         });
+        let context = Members::new();
         let asked = Asked {
             question: &question,
             entities: &[],
@@ -213,17 +221,54 @@ fn decide_cost(store: &Store, snapshot: &Snapshot, count: usize) -> f64 {
             caller: None,
             peer: None,
         };
-        decide(known, &who, asked, Timestamp::UNIX_EPOCH).unwrap();
-    };
-    // Enough that what is kept of entities has settled.
-    for _ in 0..MEASURED.max(2 * count) {
-        once(draw());
+        decide(self.known, &who, asked, Timestamp::UNIX_EPOCH).unwrap();
     }
-    let began = Instant::now();
-    for _ in 0..MEASURED {
-        once(draw());
+
+    /// The mean time of one, in nanoseconds.
+    fn cost(&mut self) -> f64 {
+        let began = Instant::now();
+        for _ in 0..MEASURED {
+            self.one();
+        }
+        began.elapsed().as_nanos() as f64 / MEASURED as f64
     }
-    began.elapsed().as_nanos() as f64 / MEASURED as f64
+}
+
+/// Decides over both directories by turns, so that both meet the same moods of the machine.
+fn compare(small: (&Store, usize), large: (&Store, usize), snapshot: &Snapshot) {
+    let views = [small, large].map(|(store, count)| {
+        let version = store.pin();
+        let directory = version.directory("b").unwrap().clone();
+        (DirectoryView::new(directory), count)
+    });
+    let mut sides = views.each_ref().map(|(view, count)| Decisions {
+        known: Known::new(snapshot, view),
+        count: *count,
+        seed: 0x9E37_79B9,
+    });
+    for side in &mut sides {
+        // Enough that what is kept of entities has settled.
+        for _ in 0..2 * side.count {
+            side.one();
+        }
+    }
+    let rounds: Vec<[f64; 2]> = (0..ROUNDS)
+        .map(|_| sides.each_mut().map(Decisions::cost))
+        .collect();
+    for (n, side) in sides.iter().enumerate() {
+        let cost = median(rounds.iter().map(|it| it[n]));
+        println!("decide    {cost:.0} ns with {} entities", side.count);
+    }
+    let ratios: Vec<f64> = rounds.iter().map(|[small, large]| large / small).collect();
+    let told: Vec<String> = ratios.iter().map(|it| format!("{it:.2}")).collect();
+    println!("ratio     {:.2} ({})", median(ratios), told.join(", "));
+    println!("resident  {} MiB after it", resident());
+}
+
+fn median(of: impl IntoIterator<Item = f64>) -> f64 {
+    let mut of: Vec<f64> = of.into_iter().collect();
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 /// Pages through all of a directory, as an export does.
@@ -265,9 +310,14 @@ fn step(what: &str, data: &Path, count: usize) {
             return println!("close     {:.2} s", began.elapsed().as_secs_f64());
         }
         "decide" => {
-            let cost = decide_cost(&open.store, &snapshot, count);
-            println!("decide    {cost:.0} ns with {count} entities");
-            println!("resident  {} MiB after it", resident());
+            // Beside it, a few in a directory of their own.
+            let small = tempfile::tempdir().unwrap();
+            let few = self::open(&runtime, small.path());
+            fill(&runtime, &few.store, FEW, &snapshot);
+            close(&runtime, few);
+            let few = self::open(&runtime, small.path());
+            compare((&few.store, FEW), (&open.store, count), &snapshot);
+            close(&runtime, few);
         }
         "start" => {
             println!("ready     {ready:.2} s");
@@ -307,10 +357,9 @@ fn main() {
         child.arg(what).arg(data).arg(count.to_string());
         assert_eq!(child.status().unwrap().success(), what != "die", "{what}");
     };
-    let (small, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let large = tempfile::tempdir().unwrap();
     let data = large.path();
     let without_checkpoint = || fs::remove_dir_all(data.join("checkpoint")).unwrap();
-    run("import", small.path(), 1_000);
     println!("-- {count} entities");
     run("import", data, count);
     println!("-- a start from the checkpoint");
@@ -318,8 +367,7 @@ fn main() {
     println!("-- a start after a process that was killed while it wrote");
     run("die", data, count);
     run("start", data, count);
-    println!("-- decisions about users drawn by Zipf(1.0)");
-    run("decide", small.path(), 1_000);
+    println!("-- decisions about users drawn by Zipf(1.0), over 1,000 and over {count}");
     run("decide", data, count);
     println!("-- a start that replays the ledger");
     without_checkpoint();
