@@ -10,27 +10,45 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use quick_cache::{Equivalent, UnitWeighter, sync::Cache};
+use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 /// For how many there is room from the beginning.
 const FIRST: usize = 64;
 /// Names that are remembered; each by where its hash puts it, in place of the one that was there.
 const PLACES: u64 = 8_192;
 
-/// Keeps what is asked for again, of a bounded number of keys.
+/// Facts of something of the usual size.
+const USUAL: usize = 16;
+
+/// Something that is kept.
+pub(super) trait Keep: Clone {
+    /// How many facts it holds.
+    fn facts(&self) -> usize;
+}
+
+/// Keeps what is asked for again, within bounds.
 pub(super) struct Kept<K, V> {
-    cache: Cache<K, V>,
+    cache: Cache<K, V, BySize>,
     recent: Recent,
     /// For how many there is room without a thought.
     full: u64,
 }
 
-impl<K: Hash + Eq, V: Clone> Kept<K, V> {
-    /// Keeps at most so many.
+#[derive(Clone)]
+struct BySize;
+
+impl<K, V: Keep> Weighter<K, V> for BySize {
+    fn weight(&self, _: &K, kept: &V) -> u64 {
+        u64::try_from(1 + kept.facts() / USUAL).unwrap_or(u64::MAX)
+    }
+}
+
+impl<K: Hash + Eq, V: Keep> Kept<K, V> {
+    /// Keeps at most so many of the usual size.
     pub(super) fn new(most: u64) -> Self {
         Self {
             // One is made for every version that requests meet, so it begins small.
-            cache: Cache::with_weighter(FIRST, most, UnitWeighter),
+            cache: Cache::with_weighter(FIRST, most, BySize),
             recent: Recent::default(),
             full: most / 10 * 9,
         }

@@ -7,7 +7,10 @@ use std::{
 
 use smol_str::SmolStr;
 
-use super::{facts::entity_name, kept::Kept};
+use super::{
+    facts::entity_name,
+    kept::{Keep, Kept},
+};
 use crate::{
     bundle::{MAX_ANCESTORS, Snapshot, Source},
     model::{EntityFacts, JsonLimits, Refusal, Value, parse_json},
@@ -18,7 +21,7 @@ use crate::{
     store::{self, Directory, Key, KeyRef},
 };
 
-/// What of one kind a view keeps of what it built.
+/// How much of one kind a view keeps of what it built.
 const KEPT: u64 = 100_000;
 /// Facts of an entity that takes longer to be found again, once built, than to be built.
 const FEW: usize = 4;
@@ -59,6 +62,18 @@ struct Parent {
     above: Above,
     /// The first sequence of the ledger that may put an entity in it.
     since: u64,
+}
+
+impl Keep for Arc<Entity> {
+    fn facts(&self) -> usize {
+        self.attributes().len() + self.ancestors().len()
+    }
+}
+
+impl Keep for Parent {
+    fn facts(&self) -> usize {
+        self.above.all().len()
+    }
 }
 
 impl<'w> Known<'w> {

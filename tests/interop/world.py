@@ -29,10 +29,18 @@ SILENT = "https://silent.example/"
 DEPLOYED = {"front": 8000, "service": 9000, "grpc": 9191, "http": 8181, "admin": 9901}
 
 
+given_out = set()
+
+
 def free_port():
-    with socket.socket() as it:
-        it.bind((HOST, 0))
-        return it.getsockname()[1]
+    """One that nothing listens on, and that was not given out before."""
+    while True:
+        with socket.socket() as it:
+            it.bind((HOST, 0))
+            port = it.getsockname()[1]
+        if port not in given_out:
+            given_out.add(port)
+            return port
 
 
 def until(what, ready, seconds=15):
