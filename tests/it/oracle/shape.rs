@@ -35,9 +35,10 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self, in_directory: bool) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Bundle if in_directory => "directory",
             Self::Bundle => "bundle",
             Self::Request => "request",
         }
@@ -74,6 +75,8 @@ pub(crate) struct Shape {
     pub(crate) groups: Vec<Vec<usize>>,
     pub(crate) actions: Vec<Action>,
     pub(crate) context: Vec<Attribute>,
+    /// Whether a directory has what the bundle would.
+    pub(crate) in_directory: bool,
 }
 
 impl Shape {
@@ -110,6 +113,7 @@ impl Shape {
             groups,
             actions,
             context: attributes(dice, 'c', 4, all, 1),
+            in_directory: false,
         }
     }
 
@@ -244,14 +248,19 @@ impl Shape {
             .unwrap();
         }
         for it in &self.types {
-            let (name, source) = (&it.name, it.owner.name());
+            let (name, source) = (&it.name, it.owner.name(self.in_directory));
             writeln!(text, "[[entity]]\ntype = \"{name}\"\nsource = \"{source}\"").unwrap();
             let attributes = it.attribute_owners.iter();
-            let attributes =
-                attributes.map(|(name, owner)| format!("{name} = \"{}\"", owner.name()));
+            let attributes = attributes
+                .map(|(name, owner)| format!("{name} = \"{}\"", owner.name(self.in_directory)));
             let parents = it.parent_owners.iter();
-            let parents =
-                parents.map(|(n, owner)| format!("{} = \"{}\"", self.types[*n].name, owner.name()));
+            let parents = parents.map(|(n, owner)| {
+                format!(
+                    "{} = \"{}\"",
+                    self.types[*n].name,
+                    owner.name(self.in_directory)
+                )
+            });
             for (key, owners) in [
                 ("attributes", attributes.collect::<Vec<_>>()),
                 ("parents", parents.collect()),

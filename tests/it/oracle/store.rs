@@ -157,6 +157,10 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    fn is_bare(&self) -> bool {
+        self.attributes.is_empty() && self.parents.is_empty()
+    }
+
     pub(crate) fn facts(&self, shape: &Shape) -> EntityFacts {
         EntityFacts {
             uid: self.name.reference(shape),
@@ -195,6 +199,25 @@ impl Store {
 
     pub(crate) fn part(&self, owner: Owner, name: Name) -> Option<&Part> {
         self.of(owner).find(|part| part.name == name)
+    }
+
+    /// The same for a directory, in which nothing is in what is not there.
+    pub(crate) fn in_directory(mut self, shape: &Shape) -> Self {
+        let there: BTreeSet<Name> = self.of(Owner::Bundle).map(|part| part.name).collect();
+        let counts = |it: &Name| shape.types[it.of].owner != Owner::Bundle || there.contains(it);
+        for part in self.0.iter_mut().filter(|it| it.owner == Owner::Bundle) {
+            part.parents.retain(counts);
+        }
+        self
+    }
+
+    /// What comes with a question: what the request states, and what its directory is supposed to have.
+    pub(crate) fn given(&self, shape: &Shape) -> impl Iterator<Item = &Part> {
+        let stored = self.of(Owner::Bundle).filter(|_| shape.in_directory);
+        // Who says nothing about an entity that may be stored would be taken to store it.
+        let stated = self.of(Owner::Request);
+        let stated = stated.filter(|it| !shape.in_directory || !it.is_bare());
+        stated.chain(stored)
     }
 
     /// The whole store as Cedar has it, when `who` asks: of those whose facts are in tokens, only who

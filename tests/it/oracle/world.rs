@@ -58,6 +58,13 @@ impl World {
         }
     }
 
+    /// The same where a directory has what the bundle would.
+    pub(crate) fn in_directory(mut self) -> Self {
+        self.store = self.store.in_directory(&self.shape);
+        self.shape.in_directory = true;
+        self
+    }
+
     /// Someone who can ask about something that can be asked about.
     pub(crate) fn ask(&self, dice: &mut Dice) -> Option<Ask> {
         let action = dice.roll(self.shape.actions.len());
@@ -84,6 +91,7 @@ impl World {
         let stored: Vec<Json> = self
             .store
             .of(Owner::Bundle)
+            .filter(|_| !shape.in_directory)
             .map(|it| it.stored(shape))
             .collect();
         let policies = self.policies.iter();
@@ -132,9 +140,9 @@ impl World {
         })
     }
 
-    /// What every request states.
-    pub(crate) fn stated(&self) -> Vec<EntityFacts> {
-        let parts = self.store.of(Owner::Request);
+    /// What comes with every question.
+    pub(crate) fn given(&self) -> Vec<EntityFacts> {
+        let parts = self.store.given(&self.shape);
         parts.map(|part| part.facts(&self.shape)).collect()
     }
 
