@@ -5,7 +5,7 @@
 //! a machine that has nothing else to do. `WIRE_SECONDS` (5) is the time for each row, `WIRE_POLICIES`
 //! (10000) the size of the bundle, `WIRE_ROWS` a part of the names of the rows to run; with
 //! `WIRE_ONE_THREAD` the other server runs on a single-threaded runtime. `WIRE_STORED=1000000` asks
-//! about so many documents of the directory instead, and about 1,000.
+//! about so many documents of the directory instead, and about 1,000 by turns, nine times each.
 //!
 //! The load is a client of its own over `h2`: `h2load` sends one body only, and answers to one
 //! question say little of a server with caches. Every answer is read, and counted as what it says.

@@ -82,7 +82,7 @@ mod tests {
         action read appliesTo { principal: [U], resource: [D] };";
     const RULES: &str = "permit (principal, action, resource) when { principal.a > 1 };
         @id(\"t\") permit (principal in ?principal, action, resource)
-        when { principal has b.d && principal has f && principal.f == resource.owner };";
+        when { principal has b.d && principal has f };";
     const LINKS: &str = r#"[{"template": "t", "id": "l", "principal": "G::\"g\""}]"#;
     const BUNDLE: &str = "[[principal]]\ntype = \"U\"\nid = \"{sub}\"
         [[entity]]\ntype = \"U\"\nsource = \"directory\"
